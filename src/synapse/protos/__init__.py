@@ -1,0 +1,1 @@
+"""Code made from `protos/`; `scripts/protos.py` writes it."""

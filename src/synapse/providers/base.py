@@ -1,0 +1,51 @@
+"""The seam between a worker and whoever answers: one method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from synapse.domain.events import Delta, Finish
+from synapse.domain.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from synapse.domain.request import Request
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """One key of a provider."""
+
+    project: str
+    """Credentials of one project share its quota."""
+    key: str
+    """The secret itself; only a wire's `encode` may read it."""
+
+    @property
+    def label(self) -> str:
+        """How logs and people name the credential: the project where it has a name, and the last four characters."""
+        return f"…{self.key[-4:]}" if len(self.key) > 8 else "…"
+
+    def __repr__(self) -> str:
+        """Never show the key."""
+        return f"Credential({self.label})"
+
+
+Signal = Delta | Finish | Failure
+"""What a provider yields: deltas, and at the end one `Finish` or one `Failure`."""
+
+
+class Provider(Protocol):
+    """Someone who answers requests."""
+
+    def generate(
+        self, request: Request, model: str, credential: Credential | None
+    ) -> AsyncIterator[Sequence[Signal]]:
+        """Attempt the request once, yielding what has come each time something came.
+
+        The last signal is a `Finish` or a `Failure`, and nothing follows it. An empty sequence means that the provider
+        showed progress without visible content. Failures are values, never exceptions. The connection belongs to the
+        iterator: closing it (`aclose`) closes the connection at once.
+        """

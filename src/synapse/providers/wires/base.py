@@ -1,0 +1,50 @@
+"""What a dialect is to the rest: three functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from synapse.domain.events import Finish
+    from synapse.domain.failure import Failure
+    from synapse.domain.request import Request
+    from synapse.providers.base import Credential, Signal
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One HTTP request to a provider."""
+
+    path: str
+    """Appended to the provider's base URL; begins with a slash."""
+    headers: dict[str, str]
+    body: bytes
+
+
+class Decoder(Protocol):
+    """Reads one answer. Made for one attempt, thrown away after it."""
+
+    def feed(self, data: bytes) -> Sequence[Signal]:
+        """Take the next piece of the answer and say what it means.
+
+        A piece is the data of one server-sent event, or the whole body of a plain answer. Anything that cannot be
+        understood is a `Failure`, never an exception. After a `Failure` nothing more is fed.
+        """
+
+    def end(self) -> Finish | Failure:
+        """Say how the answer ended, now that the connection has: complete, or cut short."""
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """A dialect."""
+
+    name: str
+    encode: Callable[[Request, str, Credential | None], Call]
+    """`encode(request, model, credential)`: the HTTP request that asks this. `request.stream` chooses the form."""
+    decoder: Callable[[], Decoder]
+    """A new reader for one answer, streamed or plain."""
+    classify: Callable[[int, Mapping[str, str], bytes], Failure]
+    """`classify(status, headers, body)`: what an answer with an error status teaches. Header names are lower case."""

@@ -1,0 +1,75 @@
+"""Server-sent events, as they arrive: in pieces cut anywhere."""
+
+from __future__ import annotations
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_IGNORED = (b":", b"event", b"id", b"retry", b"data")
+"""Comments, and the fields that no wire needs; `data` here is one without a colon, which is an empty line of data."""
+
+class EventStream:
+    """Cuts a byte stream into the data of its events (WHATWG HTML §9.2.6).
+
+    Comments, ids and event names are dropped: no wire needs them. Lines may end in CRLF, LF or CR. Only those end a
+    line: U+2028 and its like are ordinary text in JSON. A line that is no field at all counts as data, because Gemini
+    has been seen to put a bare JSON error between its events. Time is linear in what is fed, however it is cut.
+    """
+
+    __slots__ = ("_data", "_skip_lf", "_start", "_tail")
+
+    def __init__(self) -> None:
+        """Begin before the first byte."""
+        self._tail = bytearray()
+        """The beginning of a line whose end has not come."""
+        self._data: list[bytes] = []
+        """The data lines of an event whose end has not come."""
+        self._start = True
+        self._skip_lf = False
+        """The last piece ended in CR: an LF that comes next belongs to it."""
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Take the next bytes and return the data of each event they complete."""
+        if b"\r" in piece or self._skip_lf:
+            piece = self._unify_line_ends(piece)
+        if b"\n" not in piece:
+            self._tail += piece
+            return []
+        if self._tail:
+            self._tail += piece
+            piece = bytes(self._tail)
+            self._tail.clear()
+        lines = piece.split(b"\n")
+        self._tail += lines.pop()
+        return self._events(lines)
+
+    def end(self) -> list[bytes]:
+        """Return the event that the stream ended in without its closing blank line, if there is one.
+
+        The specification drops such an event; providers that close early have sent complete JSON in it, so we keep it.
+        """
+        lines = [bytes(self._tail), b""] if self._tail else [b""]
+        self._tail.clear()
+        return self._events(lines)
+
+    def _unify_line_ends(self, piece: bytes) -> bytes:
+        if self._skip_lf and piece:
+            piece = piece.removeprefix(b"\n")
+            self._skip_lf = False
+        self._skip_lf = self._skip_lf or piece.endswith(b"\r")
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _events(self, lines: list[bytes]) -> list[bytes]:
+        events = []
+        data = self._data
+        if self._start and lines:
+            self._start = False
+            lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line:
+                if data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+            elif not line.startswith(_IGNORED):
+                data.append(line)
+        return events
