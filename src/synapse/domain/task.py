@@ -32,6 +32,8 @@ class Task(msgspec.Struct, frozen=True):
     """The provider that has the model, by its name in the configuration."""
     model: str
     """The provider's own name for the model."""
+    caller: str
+    """Who sent it; `anonymous` where callers are not told apart."""
     created_at: float
     """UTC."""
     max_wait: float

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
+from synapse.domain.credential import Credential as Credential  # noqa: PLC0414 - part of the seam's vocabulary
 from synapse.domain.events import Delta, Finish
 from synapse.domain.failure import Failure
 
@@ -13,24 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from synapse.domain.request import Request
-
-
-class Credential(msgspec.Struct, frozen=True):
-    """One key of a provider."""
-
-    project: str
-    """Credentials of one project share its quota."""
-    key: str
-    """The secret itself; only a wire's `encode` may read it."""
-
-    @property
-    def label(self) -> str:
-        """How logs and people name the credential: the project where it has a name, and the last four characters."""
-        return f"…{self.key[-4:]}" if len(self.key) > 8 else "…"
-
-    def __repr__(self) -> str:
-        """Never show the key."""
-        return f"Credential({self.label})"
 
 
 Signal = Delta | Finish | Failure

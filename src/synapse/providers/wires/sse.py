@@ -6,6 +6,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _IGNORED = (b":", b"event", b"id", b"retry", b"data")
 """Comments, and the fields that no wire needs; `data` here is one without a colon, which is an empty line of data."""
 
+
 class EventStream:
     """Cuts a byte stream into the data of its events (WHATWG HTML §9.2.6).
 
@@ -25,6 +26,11 @@ class EventStream:
         self._start = True
         self._skip_lf = False
         """The last piece ended in CR: an LF that comes next belongs to it."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes kept for an event whose end has not come."""
+        return len(self._tail) + sum(map(len, self._data))
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Take the next bytes and return the data of each event they complete."""

@@ -1,0 +1,143 @@
+"""The contract between those who submit tasks, those who run them, and those who read what came of them.
+
+One broker has all three sides. The memory broker joins them in one process; others may join many. Each implementation
+passes `synapse.testing.broker_contract`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from synapse.domain.credential import Credential
+from synapse.domain.task import Task, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from synapse.domain.errors import SynapseError
+    from synapse.domain.events import Delta, Entry
+    from synapse.scheduling.lanes import Slots
+    from synapse.scheduling.settlement import Settlement
+
+
+class LeaseLost(Exception):  # noqa: N818 - an event in a lease's life, not a fault
+    """The lease's task is no longer this worker's to write to: stop the attempt."""
+
+
+class Lease:
+    """A worker's right to attempt a task. Ends with `Broker.settle`, whatever happens."""
+
+    __slots__ = ("_revoke", "attempt", "credential", "remaining", "revoked", "run", "seq", "task")
+
+    def __init__(
+        self, task: Task, *, run: int, attempt: int, credential: Credential | None, remaining: float
+    ) -> None:
+        """Take the task and what this lease may use for it."""
+        self.task = task
+        self.run = run
+        """The fence: grows with each lease of the task. An entry of an older run is refused."""
+        self.attempt = attempt
+        """The attempt's number, from 1. Grows only with attempts that count."""
+        self.credential = credential
+        self.remaining = remaining
+        """Seconds left of the task's `timeout` when the lease was given."""
+        self.seq = 0
+        """The number of the last entry written under this lease."""
+        self.revoked = False
+        self._revoke: Callable[[], object] | None = None
+
+    def when_revoked(self, callback: Callable[[], object]) -> None:
+        """Have a callback run when the task is taken away, because it was cancelled or its caller went."""
+        self._revoke = callback
+        if self.revoked:
+            callback()
+
+    def revoke(self) -> None:
+        """Take the task away; the attempt is to stop at once. For brokers."""
+        self.revoked = True
+        if self._revoke is not None:
+            self._revoke()
+
+
+class Subscription(Protocol):
+    """One reader of a task's log."""
+
+    async def next(self, patience: float) -> Sequence[Entry]:
+        """Return all entries that have come since the last call, waiting for one if need be.
+
+        Returns an empty sequence when `patience` seconds passed without any. The last entry of a log is a `Finish` or
+        an `Error`; there is nothing to wait for after it.
+        """
+
+    async def __aenter__(self) -> Subscription:
+        """Begin to read."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading. An attached task whose log has not ended is cancelled."""
+
+
+class TaskEnd(msgspec.Struct, frozen=True):
+    """What there is to tell of a task when it is over. Durations are seconds; None for what did not happen."""
+
+    task: Task
+    state: TaskState
+    attempts: int
+    queued: float
+    """In its lane, all waits together."""
+    first_token: float | None
+    """From acceptance to the first delta."""
+    total: float
+    """From acceptance to the end."""
+    input_tokens: int | None
+    output_tokens: int | None
+    error: SynapseError | None
+
+
+class BrokerStats(msgspec.Struct, frozen=True):
+    """How many tasks stand where."""
+
+    waiting: int
+    """In lanes, and between two attempts."""
+    running: int
+    held: int
+    """Of which anything is kept in memory, ended ones that are still read included."""
+
+
+class Broker(Protocol):
+    """Where tasks wait, who holds them, and the log of what happened to each."""
+
+    async def enqueue(self, task: Task) -> None:
+        """Accept a task into its lane.
+
+        Raises `QueueFull`, `NoCredentials` when no key can ever carry it, and `WaitTooLong` when it is known already
+        that none can within the task's `max_wait`.
+        """
+
+    def subscribe(self, task_id: str) -> Subscription:
+        """Read the log of an attached task, from its beginning. Each task has one reader."""
+
+    async def cancel(self, task_id: str) -> None:
+        """End a task, waiting or running. Harmless when it is over."""
+
+    def when_ready(self, callback: Callable[[], object]) -> None:
+        """Have a callback run each time that `lease` may have something that it had not before. For workers."""
+
+    async def lease(self, slots: Slots) -> Lease | None:
+        """Take the next task that a credential may carry, of a lane that the slots admit; None when there is none."""
+
+    async def publish(self, lease: Lease, deltas: Sequence[Delta]) -> None:
+        """Append to the task's log; returns at once, unless its reader is far behind: then when it has caught up.
+
+        Raises `LeaseLost`.
+        """
+
+    async def settle(self, lease: Lease, settlement: Settlement) -> None:
+        """End the lease. State and last entry of the log change together. Harmless when the lease was lost."""
+
+    def stats(self) -> BrokerStats:
+        """Say how many tasks stand where."""

@@ -1,0 +1,23 @@
+"""A provider's API key."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """One key of a provider."""
+
+    project: str
+    """Credentials of one project share its quota."""
+    key: str
+    """The secret itself; only a wire's `encode` may read it."""
+
+    @property
+    def label(self) -> str:
+        """How logs and people name it: the last four characters, or nothing of a key too short to hide the rest."""
+        return f"…{self.key[-4:]}" if len(self.key) > 8 else "…"  # noqa: PLR2004 - four shown, more hidden
+
+    def __repr__(self) -> str:
+        """Never show the key."""
+        return f"Credential({self.label})"

@@ -1,0 +1,163 @@
+"""Providers reached over HTTP: the only way out of the process."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from synapse.domain.events import Delta
+from synapse.domain.failure import Failure, FailureClass
+from synapse.providers.wires.sse import EventStream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from synapse.domain.credential import Credential
+    from synapse.domain.request import Request
+    from synapse.providers.base import Signal
+    from synapse.providers.wires.base import Decoder, Wire
+
+ANSWER_LIMIT = 256 * 1024 * 1024
+"""Bytes; a plain answer, or one event of a streamed one, beyond this is refused rather than kept in memory."""
+_ERROR_LIMIT = 1024 * 1024
+"""Bytes of an error's body that are read: no provider explains itself at greater length."""
+_OK = 200
+
+
+def open_session(connect_timeout: float) -> aiohttp.ClientSession:
+    """Open the one session all providers share: connections are kept and reused, and their number is not limited.
+
+    How many run at once is the worker's business; a limit here would be a second queue that nobody sees.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None),
+        skip_auto_headers=("User-Agent",),
+    )
+
+
+class HttpProvider:
+    """One provider: where it is, which wire it speaks, and the session to reach it through."""
+
+    def __init__(
+        self,
+        base_url: str,
+        wire: Wire,
+        session: aiohttp.ClientSession,
+        *,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        """Take the base URL, its wire, the shared session, headers to add to each call, and the proxy to go through."""
+        self._wire = wire
+        self._session = session
+        self._headers = {"user-agent": "synapse", **(headers or {})}
+        self._proxy = proxy
+        base = base_url.rstrip("/")
+        self._url = functools.lru_cache(maxsize=256)(lambda path: URL(base + path, encoded=True))
+
+    async def generate(
+        self, request: Request, model: str, credential: Credential | None
+    ) -> AsyncIterator[Sequence[Signal]]:
+        """Send the request and yield what comes back; closing the iterator closes the connection."""
+        call = self._wire.encode(request, model, credential)
+        try:
+            async with self._session.post(
+                self._url(call.path),
+                data=call.body,
+                headers=self._headers | call.headers,
+                proxy=self._proxy,
+                allow_redirects=False,
+            ) as response:
+                if response.status != _OK:
+                    yield (await self._classify(response),)
+                    return
+                decoder = self._wire.decoder()
+                if response.headers.get("content-type", "").startswith("text/event-stream"):
+                    async for signals in _streamed(response, decoder):
+                        yield signals
+                else:
+                    yield _whole(await _read(response, ANSWER_LIMIT), decoder)
+        except aiohttp.ClientError as exc:
+            yield (Failure(FailureClass.TRANSIENT, _explain(exc)),)
+        except (TimeoutError, OSError) as exc:
+            yield (Failure(FailureClass.TRANSIENT, f"connection failed: {exc or type(exc).__name__}"),)
+
+    async def _classify(self, response: aiohttp.ClientResponse) -> Failure:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return self._wire.classify(response.status, headers, await _read(response, _ERROR_LIMIT) or b"")
+
+
+async def _streamed(response: aiohttp.ClientResponse, decoder: Decoder) -> AsyncIterator[Sequence[Signal]]:
+    events = EventStream()
+    async for piece in response.content.iter_any():
+        arrived = events.feed(piece)
+        if arrived:  # comments alone are no progress
+            signals = _decode(arrived, decoder)
+            yield signals
+            if signals and isinstance(signals[-1], Failure):
+                return
+        elif events.pending > ANSWER_LIMIT:
+            yield (_too_large(),)
+            return
+    signals = _decode(events.end(), decoder)
+    if not signals or not isinstance(signals[-1], Failure):
+        signals.append(decoder.end())
+    yield signals
+
+
+def _decode(arrived: Sequence[bytes], decoder: Decoder) -> list[Signal]:
+    if len(arrived) == 1:
+        return list(decoder.feed(arrived[0]))
+    signals: list[Signal] = []
+    for data in arrived:
+        signals += decoder.feed(data)
+        if signals and not isinstance(signals[-1], Delta):
+            break
+    return signals
+
+
+def _whole(body: bytes | None, decoder: Decoder) -> list[Signal]:
+    if body is None:
+        return [_too_large()]
+    signals = list(decoder.feed(body))
+    if not signals or isinstance(signals[-1], Delta):
+        signals.append(decoder.end())
+    return signals
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Read a body of at most `limit` bytes; None when it is longer."""
+    if (response.content_length or 0) > limit:
+        return None
+    pieces = []
+    size = 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > limit:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_large() -> Failure:
+    return Failure(FailureClass.CALLER_FAULT, f"the answer is larger than {ANSWER_LIMIT >> 20} MB; ask for less")
+
+
+def _explain(exc: aiohttp.ClientError) -> str:
+    """Say what happened to the connection. aiohttp's texts name hosts and ports, never headers."""
+    match exc:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the TLS certificate of {exc.host} is not accepted: {exc.certificate_error}"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect to {exc.host}:{exc.port}: {exc.strerror or exc.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            return "the provider closed the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            return "the connection was cut in the middle of the answer"
+        case _:
+            return f"connection failed: {exc or type(exc).__name__}"

@@ -1,0 +1,1 @@
+"""The ports: thin adapters that decode, submit, follow the events, and encode."""

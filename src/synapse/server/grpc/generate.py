@@ -1,0 +1,188 @@
+"""The `Generate` service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from synapse.domain.errors import InternalError, InvalidRequest, SynapseError
+from synapse.domain.events import Delta, Error, Finish
+from synapse.protos import generate_pb2 as pb
+from synapse.server.prompt import GenerationConfig, check_seconds, native_request
+from synapse.service import Answer, Collector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from synapse.brokers.base import Subscription
+    from synapse.domain.events import Entry
+    from synapse.domain.request import Request
+    from synapse.domain.task import Task
+    from synapse.service import Service
+
+    Context = grpc.aio.ServicerContext[pb.Request, pb.Response]
+
+log = structlog.get_logger("synapse.grpc")
+
+SERVICE = "synapse.Generate"
+
+
+class Malformed:
+    """A message that is not what its type says, kept so that the caller hears of it in the ordinary way."""
+
+    def __init__(self, exc: DecodeError) -> None:
+        """Take what the decoder said."""
+        self.exc = exc
+
+
+class GenerateService:
+    """`GenerateTask` and `ListModels`, over the service."""
+
+    def __init__(self, service: Service, *, keepalive_seconds: float) -> None:
+        """Take the service, and the seconds of silence after which a KEEPALIVE goes out."""
+        self._service = service
+        self._keepalive = keepalive_seconds
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return the handlers to register: by hand, so that a malformed message is answered as bad input."""
+        methods = {
+            "GenerateTask": grpc.unary_stream_rpc_method_handler(
+                self._generate_task, _lenient(pb.Request.FromString), pb.Response.SerializeToString
+            ),
+            "ListModels": grpc.unary_unary_rpc_method_handler(
+                self._list_models, _lenient(pb.ListModelsRequest.FromString), pb.ListModelsResponse.SerializeToString
+            ),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    async def _list_models(self, message: pb.ListModelsRequest | Malformed, context: Context) -> pb.ListModelsResponse:
+        if isinstance(message, Malformed):
+            await _abort(context, _not_understood(message))
+        return pb.ListModelsResponse(models=self._service.models())
+
+    async def _generate_task(self, message: pb.Request | Malformed, context: Context) -> AsyncIterator[pb.Response]:
+        try:
+            request = _request(message)
+            max_wait, timeout = _durations(message, context)
+            task = await self._service.submit(request, max_wait=max_wait, timeout=timeout)
+            async with self._service.follow(task) as entries:
+                answering = self._stream if request.stream else self._whole
+                async for response in answering(task, entries):
+                    yield response
+        except SynapseError as error:
+            await _abort(context, error)
+        except Exception:
+            log.exception("a call failed by a fault of Synapse")
+            await _abort(context, InternalError("Synapse failed at this call; its log has the reason"))
+
+    async def _whole(self, task: Task, log: Subscription) -> AsyncIterator[pb.Response]:
+        collector = Collector()
+        answer: Answer | None = None
+        while answer is None:
+            entries = await log.next(self._keepalive)
+            if not entries:
+                yield _keepalive(task)
+            for _, event in entries:
+                answer = collector.add(event)
+        yield _response(task, answer.text, answer.finish)
+
+    async def _stream(self, task: Task, log: Subscription) -> AsyncIterator[pb.Response]:
+        while True:
+            entries = await log.next(self._keepalive)
+            if not entries:
+                yield _keepalive(task)
+                continue
+            text, last = _drained(entries)
+            if isinstance(last, Finish):
+                if text:
+                    yield _response(task, text)
+                yield _response(task, "", last)
+                return
+            if text:
+                yield _response(task, text)
+            if isinstance(last, Error):
+                raise last.error
+
+
+def _drained(entries: Sequence[Entry]) -> tuple[str, object]:
+    """Join the text of all deltas that have come: one message for them. Return it and the last event."""
+    texts = [event.text for _, event in entries if isinstance(event, Delta)]
+    return texts[0] if len(texts) == 1 else "".join(texts), entries[-1][1]
+
+
+def _request(message: pb.Request | Malformed) -> Request:
+    if isinstance(message, Malformed):
+        raise _not_understood(message)
+    config = message.config if message.HasField("config") else None
+    return native_request(
+        message.prompt,
+        message.model_code,
+        stream=message.stream,
+        config=_config(config) if config is not None else None,
+        images=message.images,
+    )
+
+
+def _config(config: pb.GenerationConfig) -> GenerationConfig:
+    return GenerationConfig(
+        temperature=_single(config.temperature) if config.HasField("temperature") else None,
+        top_p=_single(config.top_p) if config.HasField("top_p") else None,
+        top_k=config.top_k if config.HasField("top_k") else None,
+        output_length=config.output_length if config.HasField("output_length") else None,
+    )
+
+
+def _single(value: float) -> float:
+    """Return the decimal number that a caller meant by a single-precision one: 0.7, not 0.699999988079071."""
+    return float(f"{value:.7g}")
+
+
+def _durations(message: pb.Request | Malformed, context: Context) -> tuple[float | None, float | None]:
+    assert isinstance(message, pb.Request)  # noqa: S101 - anything else has been refused
+    max_wait = check_seconds("max_wait", message.max_wait) if message.HasField("max_wait") else None
+    timeout = check_seconds("timeout", message.timeout) if message.HasField("timeout") else None
+    return max_wait, timeout
+
+
+def _response(task: Task, text: str, finish: Finish | None = None) -> pb.Response:
+    response = pb.Response(chunk=text, task_id=task.id)
+    if finish is not None:
+        usage = finish.usage
+        response.finish_reason = finish.reason
+        response.usage.input_tokens = usage.input_tokens
+        response.usage.output_tokens = usage.output_tokens
+        response.usage.thinking_tokens = usage.thinking_tokens
+        response.usage.cached_tokens = usage.cached_tokens
+        response.usage.total_tokens = usage.total_tokens
+    return response
+
+
+def _keepalive(task: Task) -> pb.Response:
+    return pb.Response(type=pb.Response.KEEPALIVE, task_id=task.id)
+
+
+def _lenient(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    def decode_or_keep(data: bytes) -> object:
+        try:
+            return decode(data)
+        except DecodeError as exc:
+            return Malformed(exc)
+
+    return decode_or_keep
+
+
+def _not_understood(message: Malformed) -> InvalidRequest:
+    return InvalidRequest(f"the message is not valid protobuf, or a string in it is not UTF-8: {message.exc}")
+
+
+async def _abort(context: Context, error: SynapseError) -> NoReturn:
+    """End the call with the error's status; its code, field and pause go into the trailing metadata."""
+    metadata = [("synapse-error", error.code)]
+    if error.field is not None:
+        metadata.append(("synapse-field", error.field))
+    if error.retry_after is not None:
+        metadata.append(("retry-after", f"{error.retry_after:.3f}"))
+    await context.abort(grpc.StatusCode[error.row.grpc], error.message, tuple(metadata))

@@ -1,0 +1,1 @@
+"""Those who run tasks: slots, attempts, and the watch over them."""

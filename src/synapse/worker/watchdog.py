@@ -1,0 +1,84 @@
+"""Ends an attempt that stands still or takes too long."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from synapse.domain.clock import Clock, Timer
+
+
+class Bite(Enum):
+    """Why a watchdog ended what it watched."""
+
+    STALLED = "stalled"
+    OVERDUE = "overdue"
+
+
+class Watchdog:
+    """Cancels the block it guards when nothing has moved for `stall` seconds, or `limit` seconds have passed in all.
+
+    The cancellation ends at the block's border; `bite` then says why. Unlike `asyncio.timeout`, noting progress costs
+    no timer: there is one, and it looks at the time of the last progress only when it goes off. One from outside
+    passes through.
+    """
+
+    __slots__ = ("_alarm", "_cancelling", "_clock", "_end", "_moved_at", "_resting", "_stall", "_task", "bite")
+
+    def __init__(self, clock: Clock, *, stall: float, limit: float) -> None:
+        """Take both limits in seconds; the watch begins with the block."""
+        self._clock = clock
+        self._stall = stall
+        self._end = limit
+        self._moved_at = 0.0
+        self._resting = False
+        self._alarm: Timer | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self.bite: Bite | None = None
+
+    def progress(self) -> None:
+        """Note that something has moved, and that the next move is awaited."""
+        self._moved_at = self._clock.monotonic()
+        self._resting = False
+
+    def rest(self) -> None:
+        """Expect no move before the next `progress`: what is waited for now is not the watched side's to do."""
+        self._resting = True
+
+    def __enter__(self) -> Watchdog:
+        """Begin to watch the current asyncio task."""
+        self._task = asyncio.current_task()
+        assert self._task is not None, "a watchdog watches an asyncio task"  # noqa: S101 - a wrong use, not a state
+        self._cancelling = self._task.cancelling()
+        self._moved_at = self._clock.monotonic()
+        self._end += self._moved_at
+        self._look()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Stop watching; swallow the cancellation that was the watchdog's own, and only that."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self.bite is None or self._task is None:
+            return False
+        return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        if self._resting:
+            self._moved_at = now
+        wait = min(self._moved_at + self._stall, self._end) - now
+        if wait > 0:
+            self._alarm = self._clock.call_later(wait, self._look)
+            return
+        self._alarm = None
+        self.bite = Bite.OVERDUE if now >= self._end else Bite.STALLED
+        if self._task is not None:
+            self._task.cancel()
