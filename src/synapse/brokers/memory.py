@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -119,6 +120,7 @@ class MemoryBroker:
         self._delayed = 0
         self._running = 0
         self._ready: Callable[[], object] = lambda: None
+        self._idle: asyncio.Future[None] | None = None
         self._opening: Timer | None = None
         self._opens_at = NEVER
         """When `_opening` goes off, UTC."""
@@ -154,6 +156,19 @@ class MemoryBroker:
         self._end(held, TaskState.CANCELLED, Error(Cancelled("the caller went before the task ended")))
         held.log.close()
         self._tasks.pop(held.task.id, None)
+        if not self._tasks and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def idle(self) -> None:
+        """Return when no task is held: none waits, none runs, none is read."""
+        while self._tasks:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    def close(self, error: SynapseError) -> None:
+        """End everything there still is with an error; its readers hear of it."""
+        for held in list(self._tasks.values()):
+            self._end(held, TaskState.CANCELLED, Error(error))
 
     def stats(self) -> BrokerStats:
         """Say how many tasks stand where."""

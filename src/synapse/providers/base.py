@@ -9,7 +9,7 @@ from synapse.domain.events import Delta, Finish
 from synapse.domain.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from synapse.domain.request import Request
 
@@ -23,7 +23,7 @@ class Provider(Protocol):
 
     def generate(
         self, request: Request, model: str, credential: Credential | None
-    ) -> AsyncIterator[Sequence[Signal]]:
+    ) -> AsyncGenerator[Sequence[Signal], None]:
         """Attempt the request once, yielding what has come each time something came.
 
         The last signal is a `Finish` or a `Failure`, and nothing follows it. An empty sequence means that the provider

@@ -13,7 +13,7 @@ from synapse.domain.failure import Failure, FailureClass
 from synapse.providers.wires.sse import EventStream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from synapse.domain.credential import Credential
     from synapse.domain.request import Request
@@ -62,7 +62,7 @@ class HttpProvider:
 
     async def generate(
         self, request: Request, model: str, credential: Credential | None
-    ) -> AsyncIterator[Sequence[Signal]]:
+    ) -> AsyncGenerator[Sequence[Signal], None]:
         """Send the request and yield what comes back; closing the iterator closes the connection."""
         call = self._wire.encode(request, model, credential)
         try:
@@ -92,7 +92,7 @@ class HttpProvider:
         return self._wire.classify(response.status, headers, await _read(response, _ERROR_LIMIT) or b"")
 
 
-async def _streamed(response: aiohttp.ClientResponse, decoder: Decoder) -> AsyncIterator[Sequence[Signal]]:
+async def _streamed(response: aiohttp.ClientResponse, decoder: Decoder) -> AsyncGenerator[Sequence[Signal], None]:
     events = EventStream()
     async for piece in response.content.iter_any():
         arrived = events.feed(piece)

@@ -13,7 +13,7 @@ from synapse.domain.request import Role, Text
 from synapse.domain.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from synapse.domain.credential import Credential
     from synapse.domain.request import Request
@@ -50,7 +50,7 @@ class SimulatorProvider:
 
     async def generate(
         self, request: Request, model: str, credential: Credential | None
-    ) -> AsyncIterator[Sequence[Signal]]:
+    ) -> AsyncGenerator[Sequence[Signal], None]:
         """Answer the last user message word by word, or whole after the time that takes."""
         del credential
         if model not in MODELS:

@@ -67,6 +67,6 @@ def _bind(server: grpc.aio.Server, address: str, tls: tuple[str, str] | None) ->
         if tls is None:
             return server.add_insecure_port(address)
         certificate, key = (Path(path).read_bytes() for path in tls)
-        return server.add_secure_port(address, grpc.ssl_server_credentials(((key, certificate),)))
+        return server.add_secure_port(address, grpc.ssl_server_credentials([(key, certificate)]))
     except RuntimeError as exc:
         raise OSError(f"cannot listen on {address} for gRPC: {exc}") from exc

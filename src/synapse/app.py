@@ -1,0 +1,193 @@
+"""The one place that picks concrete parts and joins them: broker, worker, providers, ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import random
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from synapse.brokers.memory import MemoryBroker
+from synapse.domain.clock import SystemClock
+from synapse.domain.errors import ShuttingDown
+from synapse.providers.http import HttpProvider, open_session
+from synapse.providers.simulator import SimulatorProvider
+from synapse.providers.wires import gemini, openai
+from synapse.scheduling.credentials import CredentialPool
+from synapse.scheduling.policy import RetryRules
+from synapse.server.grpc import listener as grpc_listener
+from synapse.server.http import listener as http_listener
+from synapse.server.http.app import HttpApp
+from synapse.service import Limits, Model, Service
+from synapse.worker.attempt import Answerer, AttemptRules
+from synapse.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+
+    import aiohttp
+
+    from synapse.brokers.base import TaskEnd
+    from synapse.config import Config
+    from synapse.domain.clock import Clock
+    from synapse.domain.task import Task
+    from synapse.providers.base import Provider
+    from synapse.providers.catalog import ProviderPlan
+    from synapse.server.grpc.listener import GrpcPort
+
+log = structlog.get_logger("synapse")
+
+WIRES = {wire.name: wire for wire in (gemini.WIRE, openai.WIRE)}
+
+
+class App:
+    """A running Synapse."""
+
+    def __init__(self, service: Service, broker: MemoryBroker, worker: Worker, *, http_port: int, grpc: GrpcPort) -> None:
+        """Take the running parts."""
+        self.service = service
+        self.broker = broker
+        self.worker = worker
+        self.http_port = http_port
+        self.grpc_port = grpc.port
+        self._grpc = grpc
+
+    async def drain(self, grace: float) -> bool:
+        """Take nothing new and let what is accepted end; after `grace` seconds end the rest.
+
+        Returns whether all ended by itself. The ports go on answering: new work is refused in words, not with a
+        closed door.
+        """
+        self.service.drain()
+        await self._grpc.refuse()
+        try:
+            async with asyncio.timeout(grace):
+                await self.broker.idle()
+        except TimeoutError:
+            self.broker.close(ShuttingDown("the server shut down before the task ended: submit it again"))
+            return False
+        return True
+
+
+@contextlib.asynccontextmanager
+async def running(
+    config: Config,
+    plans: Sequence[ProviderPlan],
+    *,
+    cores: int,
+    environ: Mapping[str, str],
+    clock: Clock | None = None,
+) -> AsyncGenerator[App, None]:
+    """Run a whole Synapse while the block lasts: one process, all parts."""
+    clock = clock or SystemClock()
+    pools = {plan.name: CredentialPool(plan.name, plan.credentials, variables=plan.key_variables) for plan in plans}
+    broker = MemoryBroker(pools, clock=clock, max_size=config.queue.max_size, on_end=log_task)
+    models = {code: Model(plan.name, name) for plan in plans for code, name in plan.models.items()}
+    limits = Limits(config.queue.max_wait, config.queue.timeout)
+    service = Service(broker, models, clock=clock, new_id=lambda: new_task_id(clock), limits=limits)
+    async with contextlib.AsyncExitStack() as parts:
+        session = await parts.enter_async_context(open_session(config.providers.connect_timeout))
+        answerers = {plan.name: Answerer(_provider(plan, session, environ), ZoneInfo(plan.day_zone)) for plan in plans}
+        slots = config.worker.slots(cores)
+        worker = Worker(broker, answerers, _rules(config, clock), slots=slots)
+        await parts.enter_async_context(_in_background(worker))
+        tls = (config.server.tls.cert, config.server.tls.key) if config.server.tls is not None else None
+        http_app = HttpApp(
+            service,
+            max_request_bytes=config.server.max_request_bytes,
+            keepalive_seconds=config.server.keepalive_seconds,
+        )
+        http_port = await parts.enter_async_context(
+            http_listener.listening(http_app, config.server.host, config.server.http_port, tls=tls)
+        )
+        grpc = await parts.enter_async_context(
+            grpc_listener.listening(
+                service,
+                config.server.host,
+                config.server.grpc_port,
+                keepalive_seconds=config.server.keepalive_seconds,
+                tls=tls,
+            )
+        )
+        yield App(service, broker, worker, http_port=http_port, grpc=grpc)
+
+
+@contextlib.asynccontextmanager
+async def _in_background(worker: Worker) -> AsyncGenerator[None, None]:
+    running_worker = asyncio.get_running_loop().create_task(worker.run())
+    try:
+        yield
+    finally:
+        running_worker.cancel()
+        await asyncio.gather(running_worker, return_exceptions=True)
+
+
+def _provider(plan: ProviderPlan, session: aiohttp.ClientSession, environ: Mapping[str, str]) -> Provider:
+    if plan.simulation is not None:
+        return SimulatorProvider(tokens_per_second=plan.simulation.tokens_per_second, tokens=plan.simulation.tokens)
+    return HttpProvider(plan.base_url, WIRES[plan.wire], session, headers=plan.headers, proxy=plan.proxy(environ))
+
+
+def _rules(config: Config, clock: Clock) -> AttemptRules:
+    retry = RetryRules(config.retry.max_attempts, config.retry.base_delay, config.retry.max_delay)
+    return AttemptRules(retry, config.providers.stall_timeout, clock, random.random)
+
+
+def new_task_id(clock: Clock) -> str:
+    """Make an id that nobody can guess and that sorts by the time of its making (milliseconds)."""
+    return f"task_{int(clock.now() * 1000):011x}{os.urandom(8).hex()}"
+
+
+def log_task(end: TaskEnd) -> None:
+    """Write the one line that tells of a task."""
+    task: Task = end.task
+    write = log.info if end.error is None else log.warning
+    write(
+        "task",
+        id=task.id,
+        caller=task.caller,
+        model=task.request.model,
+        outcome=end.state.value,
+        error=None if end.error is None else end.error.code,
+        attempts=end.attempts,
+        queue_ms=_milliseconds(end.queued),
+        first_token_ms=_milliseconds(end.first_token),
+        total_ms=_milliseconds(end.total),
+        input_tokens=end.input_tokens,
+        output_tokens=end.output_tokens,
+    )
+
+
+def log_start(config: Config, plans: Sequence[ProviderPlan], app: App) -> None:
+    """Say what runs, what is missing, and what is open to whom."""
+    host = config.server.host
+    scheme = "https" if config.server.tls is not None else "http"
+    for plan in plans:
+        if plan.needs_key and not plan.credentials:
+            variable = " or ".join(plan.key_variables)
+            log.warning("no API key", provider=plan.name, models=list(plan.models), set=variable)
+    if not _is_loopback(host):
+        log.warning("open to the network", host=host, exposed="every model and key, to anyone who reaches the ports")
+    log.info(
+        "ready",
+        http=f"{scheme}://{host}:{app.http_port}",
+        grpc=f"{host}:{app.grpc_port}",
+        models=len(app.service.models()),
+        slots=app.worker.slots.total,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
