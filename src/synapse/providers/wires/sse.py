@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_IGNORED = (b":", b"event", b"id", b"retry", b"data")
-"""Comments, and the fields that no wire needs; `data` here is one without a colon, which is an empty line of data."""
+_IGNORED = frozenset({b"", b"event", b"id", b"retry", b"data"})
+"""Fields that no wire needs: comments have no name; `data` without a colon is an empty line of data."""
 
 
 class EventStream:
@@ -76,6 +76,6 @@ class EventStream:
                 if data:
                     events.append(data[0] if len(data) == 1 else b"\n".join(data))
                     data.clear()
-            elif not line.startswith(_IGNORED):
+            elif line.partition(b":")[0] not in _IGNORED:
                 data.append(line)
         return events
