@@ -1,0 +1,166 @@
+"""The client for asyncio. The one for threads, `_sync.py`, is made from this file by `scripts/unasync.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AbstractContextManager, aclosing
+from types import TracebackType
+from typing import Self
+
+import grpc.aio
+
+from synapse.client.channel import channel_options, read_metadata
+from synapse.client.config import GenerationConfig
+from synapse.client.errors import translating
+from synapse.client.images import ImageSource, read_images
+from synapse.client.request import deadline, encode_request
+from synapse.client.result import GenerationResult, decode_result, join_results
+from synapse.client.target import parse_target
+from synapse.protos import generate_pb2 as pb
+
+
+class AsyncClient:
+    """Sends prompts to a Synapse server over gRPC. Every failure is a `SynapseError`.
+
+    It connects when it is first used, and has one connection for all its calls. Close it with `await client.aclose()`
+    or use it as `async with AsyncClient() as client:`; closing cancels what still runs.
+    """
+
+    def __init__(
+        self,
+        target: str = "localhost:50051",
+        *,
+        tls: bool | None = None,
+        root_certificates: bytes | None = None,
+        metadata: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Remember where the server is: `HOST:PORT`.
+
+        TLS is used for `https://HOST`, for port 443, with `root_certificates` (PEM, in place of the system's), or as
+        `tls` says. `metadata` goes along with every call.
+        Raises `InvalidRequest` where target or metadata cannot be used.
+        """
+        self._target = parse_target(target, tls=True if tls is None and root_certificates is not None else tls)
+        self._root_certificates = root_certificates
+        self._metadata = read_metadata(metadata)
+        self._lock = threading.Lock()
+        self._channel: grpc.aio.Channel | None = None
+        self._closed = False
+
+    async def generate_task(
+        self,
+        *,
+        prompt: str,
+        model_code: str,
+        stream: bool = True,
+        config: GenerationConfig | Mapping[str, float | None] | None = None,
+        images: Iterable[ImageSource] = (),
+        max_wait: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the server keeps this time, not only the caller
+    ) -> AsyncGenerator[GenerationResult]:
+        """Yield a task's answer, piece by piece or with `stream=False` in one; and keepalives while there is none.
+
+        The task is sent when the loop takes its first step. Leaving the loop early cancels the task at the server;
+        where the generator is kept in a variable, `aclose()` it, or loop within `contextlib.aclosing`.
+
+        `images` are the bytes or the paths of image files. `max_wait` is how many seconds the task may wait for its
+        first attempt, `timeout` how many it may take as a whole; the server's own settings hold where they are None.
+        Raises a `SynapseError` where there is no (more) answer; its class says why.
+        """
+        files = await asyncio.to_thread(read_images, images) if images else []
+        request = encode_request(
+            prompt=prompt,
+            model_code=model_code,
+            stream=stream,
+            config=config,
+            images=files,
+            max_wait=max_wait,
+            timeout=timeout,
+        )
+        start = self._connect().unary_stream(
+            "/synapse.Generate/GenerateTask",
+            request_serializer=pb.Request.SerializeToString,
+            response_deserializer=pb.Response.FromString,
+        )
+        call = start(request, timeout=deadline(timeout), metadata=self._metadata)
+        try:
+            with self._translating():
+                async for message in call:
+                    yield decode_result(message)
+        finally:
+            call.cancel()
+
+    async def generate(
+        self,
+        *,
+        prompt: str,
+        model_code: str,
+        config: GenerationConfig | Mapping[str, float | None] | None = None,
+        images: Iterable[ImageSource] = (),
+        max_wait: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the server keeps this time, not only the caller
+    ) -> GenerationResult:
+        """Return the whole answer of a task; takes what `generate_task` takes, and raises what it raises."""
+        task = self.generate_task(
+            prompt=prompt,
+            model_code=model_code,
+            stream=False,
+            config=config,
+            images=images,
+            max_wait=max_wait,
+            timeout=timeout,
+        )
+        async with aclosing(task) as results:
+            return join_results([result async for result in results])
+
+    async def list_models(self, *, timeout: float = 30) -> list[str]:  # noqa: ASYNC109 - gRPC keeps it
+        """Return the model codes that the server takes; `timeout` in seconds.
+
+        Raises a `SynapseError` where the server did not say.
+        """
+        ask = self._connect().unary_unary(
+            "/synapse.Generate/ListModels",
+            request_serializer=pb.ListModelsRequest.SerializeToString,
+            response_deserializer=pb.ListModelsResponse.FromString,
+        )
+        with self._translating():
+            answer = await ask(pb.ListModelsRequest(), timeout=timeout, metadata=self._metadata)
+        return list(answer.models)
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and close the connection; harmless when done before. A closed client stays closed."""
+        with self._lock:
+            self._closed = True
+            channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the client."""
+        await self.aclose()
+
+    def _translating(self) -> AbstractContextManager[None]:
+        return translating(self._target.address, lambda: self._closed)
+
+    def _connect(self) -> grpc.aio.Channel:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed; make a new one")
+            if self._channel is None:
+                self._channel = self._open_channel()
+            return self._channel
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        options = channel_options(self._target)
+        if not self._target.tls:
+            return grpc.aio.insecure_channel(self._target.address, options)
+        credentials = grpc.ssl_channel_credentials(self._root_certificates)
+        return grpc.aio.secure_channel(self._target.address, credentials, options)
