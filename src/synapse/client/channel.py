@@ -18,8 +18,9 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # A server whose machine is gone says nothing, and neither does one with a long queue: pings tell them apart.
-    ("grpc.keepalive_time_ms", 30_000),
+    # A server whose machine is gone says nothing, and neither does an older one with a long queue: pings tell them
+    # apart. A gRPC server that was idle for its callers breaks off those that ping more often than every 300 s.
+    ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
 _KEY = re.compile(r"[0-9a-z_.-]+")

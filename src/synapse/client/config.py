@@ -33,7 +33,7 @@ def encode_config(config: GenerationConfig | Mapping[str, float | None]) -> pb.G
     message = pb.GenerationConfig()
     for name, value in given.items():
         if name not in _NAMES:
-            raise InvalidRequest(f"config has no {name!r}; it takes {', '.join(_NAMES)}", field=f"config.{name}")
+            raise InvalidRequest(f"there is no config.{name}; config takes {', '.join(_NAMES)}", field=f"config.{name}")
         if value is not None:
             expected = "a whole number below 2147483648" if name == "output_length" else "a number"
             set_field(message, name, value, expected, path=f"config.{name}")

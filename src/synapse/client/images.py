@@ -17,7 +17,7 @@ def read_images(images: Iterable[ImageSource]) -> list[bytes]:
 
     Raises `InvalidRequest` where a file cannot be read, or something is neither bytes nor a path.
     """
-    if isinstance(images, ImageSource):
+    if isinstance(images, bytes | str | os.PathLike):
         raise InvalidRequest("images is a list; put a single image in brackets", field="images")
     return [_read(image, f"images[{index}]") for index, image in enumerate(images)]
 

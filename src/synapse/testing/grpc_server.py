@@ -51,8 +51,9 @@ class ScriptedServer:
         *,
         models: Sequence[str] = (),
         credentials: grpc.ServerCredentials | None = None,
+        port: int = 0,
     ) -> None:
-        """Take the steps of a call, the models that are listed, and what TLS needs."""
+        """Take the steps of a call, the models to list, what TLS needs, and a port where a free one won't do."""
         self.requests: list[pb.Request] = []
         """What was asked, in order of arrival."""
         self.metadata: list[dict[str, str | bytes]] = []
@@ -64,6 +65,7 @@ class ScriptedServer:
         self._steps = steps
         self._models = models
         self._credentials = credentials
+        self._port = port
 
     async def __aenter__(self) -> Self:
         """Start listening."""
@@ -71,10 +73,11 @@ class ScriptedServer:
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers((self._handlers(),))
+        address = f"localhost:{self._port}"
         if self._credentials is None:
-            port = self._server.add_insecure_port("localhost:0")
+            port = self._server.add_insecure_port(address)
         else:
-            port = self._server.add_secure_port("localhost:0", self._credentials)
+            port = self._server.add_secure_port(address, self._credentials)
         await self._server.start()
         self.target = f"localhost:{port}"
         return self
