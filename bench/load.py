@@ -108,6 +108,8 @@ class Load:
         self._idle: deque[Connection] = deque()
         self._overdue: deque[float] = deque()
         self._open: set[Connection] = set()
+        self._enough = 0
+        """So many answers end the window; 0 before it begins, and where time ends it."""
         self._done = asyncio.Event()
         self._quiet = asyncio.Event()
         """Nothing is under way any more."""
@@ -128,7 +130,7 @@ class Load:
 
     def free(self, connection: Connection) -> None:
         """Give the connection its next request; it has none under way."""
-        if self.plan.requests and self.tally.requests >= self.plan.requests:
+        if self._enough and self.tally.requests >= self._enough:
             self._done.set()
         elif not self._done.is_set():
             self._next(connection)
@@ -155,6 +157,7 @@ class Load:
 
     async def _measure(self) -> Sample:
         self.tally = tally = Tally()
+        self._enough = self.plan.requests
         meter = Meter(self.plan.pid)
         with suppress(TimeoutError):
             async with asyncio.timeout(None if self.plan.requests else self.plan.seconds):

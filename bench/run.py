@@ -8,6 +8,7 @@ docs/benchmarks.md says what is measured and how to read it.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -92,6 +93,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="synapse-bench-") as scratch:
         bench = Bench(Cores.choose(), Path(scratch), asked.upstream)
+        os.sched_setaffinity(0, {bench.cores.load})
         starts: list[Start] = [floor] if asked.floor else [floor, synapse]
         for name, run in chosen(measures(bench, QUICK if asked.quick else FULL, starts), asked.only).items():
             progress.print(f"measuring {name}", style="dim")
