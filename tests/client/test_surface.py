@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -75,3 +76,23 @@ def test_both_clients_have_the_same_methods() -> None:
     assert {"close" if name == "aclose" else name for name in methods} == {
         name for name in vars(synapse.Client) if not name.startswith("_")
     }
+
+
+def test_the_check_of_the_client_for_threads_sees_drift_and_idle_patterns(tmp_path: Path) -> None:
+    """An edited copy fails the check until it is written again; so does a pattern that meets nothing."""
+    script, client = tmp_path / "scripts/unasync.py", tmp_path / "src/synapse/client"
+    shutil.copytree(ROOT / "src/synapse/client", client)
+    script.parent.mkdir()
+    shutil.copy(ROOT / "scripts/unasync.py", script)
+    (client / "_sync.py").write_text("edited by hand")
+
+    drifted = run_python(str(script), "--check")
+    written = run_python(str(script))
+    current = run_python(str(script), "--check")
+    (client / "_async.py").write_text("class AsyncClient: ...\n")
+    idle = run_python(str(script))
+
+    assert (drifted.returncode, written.returncode, current.returncode, idle.returncode) == (1, 0, 0, 1)
+    assert "run python scripts/unasync.py" in drifted.stderr
+    assert "__aenter__" in idle.stderr
+    assert (client / "_sync.py").read_text() == "class Client: ...\n"

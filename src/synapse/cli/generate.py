@@ -61,7 +61,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long it may take as a whole")
     parser.add_argument("--json", action="store_true", help="print one JSON object when the answer is whole")
     add_server_option(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,12 +18,12 @@ from synapse.cli import generate, models
 from synapse.domain.errors import SynapseError
 
 parser = argparse.ArgumentParser(prog="synapse")
-subparsers = parser.add_subparsers(required=True)
+subparsers = parser.add_subparsers(dest="command", required=True)
 generate.add_parser(subparsers)
 models.add_parser(subparsers)
 arguments = parser.parse_args()
 try:
-    sys.exit(arguments.run(arguments))
+    sys.exit({"generate": generate, "models": models}[arguments.command].run(arguments))
 except SynapseError as error:
     sys.exit(f"synapse: {error}")
 """
