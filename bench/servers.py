@@ -96,7 +96,6 @@ def synapse(bench: Bench, provider: str) -> Iterator[Server]:
 def _config(bench: Bench, provider: str, http_port: int, grpc_port: int) -> dict[str, object]:
     return {
         "server": {"http_port": http_port, "grpc_port": grpc_port},
-        "store": {"path": str(bench.scratch / f"synapse-{http_port}.db")},
         "worker": {"concurrency_multiplier": TASKS_AT_ONCE},
         "models": {
             "up": _provider("openai", f"{provider}/v1", "bench"),
