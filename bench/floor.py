@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPENAI = "/v1/chat/completions"
 GEMINI = "/v1beta/models/bench:generateContent"
 GEMINI_STREAM = "/v1beta/models/bench:streamGenerateContent?alt=sse"
-HEADERS = {"content-type": "application/json", "authorization": "Bearer bench"}
+HEADERS = {"content-type": "application/json", "authorization": "Bearer bench", "user-agent": "floor"}
 JSON = [(b"content-type", b"application/json")]
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
 
@@ -48,9 +48,11 @@ class Proxy:
 
     async def _live(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         await receive()
-        unlimited = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=unlimited, timeout=aiohttp.ClientTimeout(total=None)) as session:
-            self._session = session
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as self._session:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -102,7 +104,14 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        Proxy(options.upstream), http="httptools", loop="uvloop", access_log=False, log_level="warning"
+        Proxy(options.upstream),
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
     )
     uvicorn.Server(config).run(sockets=[listener])
 
