@@ -11,15 +11,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from synapse.domain.errors import InvalidRequest
-
 if TYPE_CHECKING:
     from synapse.client import Client, GenerationResult
-
-INTERRUPTED = 130
-"""128 + SIGINT, as shells report it."""
+    from synapse.domain.errors import InvalidRequest
 
 
 def add_server_option(parser: argparse.ArgumentParser) -> None:
@@ -64,21 +58,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the answer; return 130 when interrupted. Raises a `SynapseError` where there is none."""
-    try:
-        prompt = _read_prompt(arguments.prompt)
-        with open_client(arguments.server) as client, closing(_send(client, prompt, arguments)) as results:
-            answer = _without_keepalives(results)
-            if arguments.json:
-                _print_json(answer)
-            else:
-                _print_text(answer)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read has enough. Python would complain about it once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    """Print the answer. Raises a `SynapseError` where there is none; whatever is raised, the task is cancelled."""
+    prompt = _read_prompt(arguments.prompt)
+    with open_client(arguments.server) as client, closing(_send(client, prompt, arguments)) as results:
+        answer = _without_keepalives(results)
+        if arguments.json:
+            _print_json(answer)
+        else:
+            _print_text(answer)
     return 0
 
 
@@ -135,6 +122,8 @@ def _print_text(answer: Iterable[GenerationResult]) -> None:
 
 
 def _print_json(answer: Iterable[GenerationResult]) -> None:
+    import msgspec  # noqa: PLC0415 - other commands need it not
+
     from synapse.client.result import join_results  # noqa: PLC0415 - gRPC takes long to import
 
     result = join_results(list(answer))
@@ -151,7 +140,7 @@ def _read_prompt(argument: str | None) -> str:
     """Return the argument, standard input, or both with a blank line between them."""
     if argument in {None, "-"}:
         if sys.stdin is None or (argument is None and sys.stdin.isatty()):
-            raise InvalidRequest("there is no prompt: give it as an argument or on standard input", field="prompt")
+            raise _invalid("there is no prompt: give it as an argument or on standard input")
         return _read_standard_input()
     piped = _read_standard_input() if _is_piped() else ""
     return f"{argument}\n\n{piped}" if piped else str(argument)
@@ -170,4 +159,10 @@ def _read_standard_input() -> str:
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"standard input is not UTF-8 text: {error.reason}", field="prompt") from error
+        raise _invalid(f"standard input is not UTF-8 text: {error.reason}") from error
+
+
+def _invalid(message: str) -> InvalidRequest:
+    from synapse.domain.errors import InvalidRequest  # noqa: PLC0415 - other commands need it not
+
+    return InvalidRequest(message, field="prompt")

@@ -10,24 +10,6 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-PROGRAM = """
-import argparse
-import sys
-
-from synapse.cli import generate, models
-from synapse.domain.errors import SynapseError
-
-parser = argparse.ArgumentParser(prog="synapse")
-subparsers = parser.add_subparsers(dest="command", required=True)
-generate.add_parser(subparsers)
-models.add_parser(subparsers)
-arguments = parser.parse_args()
-try:
-    sys.exit({"generate": generate, "models": models}[arguments.command].run(arguments))
-except SynapseError as error:
-    sys.exit(f"synapse: {error}")
-"""
-
 Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
 
@@ -38,7 +20,7 @@ async def start() -> AsyncIterator[Start]:
 
         async def begin(server: str, *arguments: str, **streams: int) -> asyncio.subprocess.Process:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", PROGRAM, *arguments),
+                *(sys.executable, "-m", "synapse", *arguments),
                 env=os.environ | {"SYNAPSE_SERVER": server, "PYTHONUNBUFFERED": ""},
                 **({"stdin": PIPE, "stdout": PIPE, "stderr": PIPE} | streams),
             )
