@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from synapse.cli.terminal import add_config_option
 
 if TYPE_CHECKING:
     from synapse.config import Config
@@ -17,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="take prompts over gRPC and HTTP, queue them, and stream the answers",
         description="Run Synapse: both ports, the queue and the workers, in this one process.",
     )
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"), metavar="F", help="default: config.yaml")
+    add_config_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -132,8 +132,9 @@ def _whole(body: bytes | None, decoder: Decoder) -> list[Signal]:
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     """Read a body of at most `limit` bytes; None when it is longer."""
-    if (response.content_length or 0) > limit:
-        return None
+    length = response.content_length
+    if length is not None:
+        return await response.read() if length <= limit else None
     pieces = []
     size = 0
     async for piece in response.content.iter_any():

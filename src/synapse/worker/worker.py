@@ -58,8 +58,10 @@ class Worker:
 
     def _ended(self, running: asyncio.Task[None], lease: Lease) -> None:
         self._running.discard(running)
+        full = self.slots.taken >= self.slots.total
         self.slots.give_back(lease.task.lane)
-        self._wake()
+        if full:  # otherwise nobody waits for a slot
+            self._wake()
         if not running.cancelled() and (exc := running.exception()) is not None:
             log.error("attempt failed by a fault of Synapse", task=lease.task.id, exc_info=exc)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from synapse.server.http.asgi import Headers, Receive, Scope, Send
     from synapse.service import Service
 
-PROMPTLY = 0.02
+PROMPTLY = 0.05
 """Seconds; an answer that comes within this does without a watch on its caller."""
 COMMIT_AFTER = 2.0
 """Seconds; the HTTP status of a stream is held back this long, so that an early failure keeps its own."""
