@@ -84,7 +84,7 @@ def synapse(bench: Bench, provider: str) -> Iterator[Server]:
     """Run `synapse serve` in front of a provider."""
     http_port, grpc_port = _free_ports(2)
     config = bench.scratch / f"config-{http_port}.yaml"
-    config.write_text(json.dumps(_config(bench, provider, http_port, grpc_port)))
+    config.write_text(json.dumps(_config(provider, http_port, grpc_port)))
     start = time.monotonic()
     argv = [str(SYNAPSE), "serve", "--config", str(config)]
     with _process(bench, argv, bench.cores.server, "synapse", announces=False) as process:
@@ -93,7 +93,7 @@ def synapse(bench: Bench, provider: str) -> Iterator[Server]:
         yield Server("synapse", process.pid, f"http://127.0.0.1:{http_port}", ready, f"127.0.0.1:{grpc_port}")
 
 
-def _config(bench: Bench, provider: str, http_port: int, grpc_port: int) -> dict[str, object]:
+def _config(provider: str, http_port: int, grpc_port: int) -> dict[str, object]:
     return {
         "server": {"http_port": http_port, "grpc_port": grpc_port},
         "worker": {"concurrency_multiplier": TASKS_AT_ONCE},
