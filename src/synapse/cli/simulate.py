@@ -1,0 +1,152 @@
+"""`synapse simulate`: a stand-in for the providers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapse.cli.terminal import complain
+
+if TYPE_CHECKING:
+    from synapse.simulator import Fault, Options
+
+_USAGE = 2
+_DESCRIPTION = """\
+Answers like Gemini, OpenAI and OpenRouter, so that a configuration can be tried or put under load without spending.
+Gemini's routes are below /v1beta and /v1, OpenRouter's below /api/v1, OpenAI's below anything else.
+"""
+_EPILOG = """\
+A prompt that begins with "echo " is answered with the rest of it, any other with lorem ipsum. A key that begins with
+"invalid" and a model that begins with "missing" are refused. A word is a token.
+
+GET /_simulator/stats tells the requests, 429s and concurrency of each key and model; POST /_simulator/reset forgets
+them. The first line of output is "simulator ready at URL".
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's arguments."""
+    parser = subparsers.add_parser(
+        "simulate",
+        help="stand in for the providers: their wire formats, quotas and failures",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=9100, metavar="N", help="0 is any free port (default: 9100)")
+    _add_answers(parser.add_argument_group("answers"))
+    _add_quotas(parser.add_argument_group("quotas, of each key and model"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate until told to stop: by SIGTERM or Ctrl-C. Raises `OSError` where the port cannot be had."""
+    import uvloop  # noqa: PLC0415 - help needs it not
+
+    try:
+        options = _options(arguments)
+        return uvloop.run(_simulate(options))
+    except ValueError as error:
+        complain(str(error))
+        return _USAGE
+
+
+async def _simulate(options: Options) -> int:
+    import asyncio  # noqa: PLC0415 - help needs it not
+    import signal  # noqa: PLC0415 - the same
+
+    from synapse.simulator import Simulator  # noqa: PLC0415 - the same
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Simulator(options).serve() as url:
+        print(f"simulator ready at {url}", flush=True)
+        await stop.wait()
+    return 0
+
+
+def _add_answers(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds to the first token (default: 0)")
+    group.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens of an answer (default: 64)")
+    group.add_argument("--interval", type=float, default=0.0, metavar="S", help="seconds between tokens (default: 0)")
+    group.add_argument("--coalesce", action="store_true", help="without an interval, send a stream in one piece")
+    group.add_argument(
+        "--fail",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="RATE:KIND",
+        help="how large a share of the requests goes wrong how, like 0.1:503; may be repeated. 429: an error that tells "
+        "nothing of quotas; 500, 503: those errors; cut: the connection closes amid the answer; stall: the answer stops "
+        "coming; malformed: some of it is no JSON; slow: it takes ten times as long",
+    )
+    group.add_argument("--replay", type=Path, metavar="DIR", help="answer from the recordings in this directory")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default: 0)")
+
+
+def _add_quotas(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--rpm", type=int, metavar="N", help="requests per minute (default: no limit)")
+    group.add_argument("--tpm", type=int, metavar="N", help="input tokens per minute (default: no limit)")
+    group.add_argument("--rpd", type=int, metavar="N", help="requests per day (default: no limit)")
+    group.add_argument(
+        "--window",
+        choices=("fixed", "trailing"),
+        default="fixed",
+        help="a minute is one of the clock, or the last 60 seconds (default: fixed)",
+    )
+    group.add_argument(
+        "--project",
+        type=_project,
+        action="append",
+        default=[],
+        metavar="KEY=PROJECT",
+        help="keys of one project share its quotas; any other key is a project of its own; may be repeated",
+    )
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    from synapse.simulator import Limits, Options, Window  # noqa: PLC0415 - help needs it not
+
+    return Options(
+        host=arguments.host,
+        port=arguments.port,
+        latency=arguments.latency,
+        tokens=arguments.tokens,
+        interval=arguments.interval,
+        coalesce=arguments.coalesce,
+        faults=tuple(arguments.fail),
+        replay=arguments.replay,
+        seed=arguments.seed,
+        limits=Limits(arguments.rpm, arguments.tpm, arguments.rpd),
+        window=Window(arguments.window),
+        projects=dict(arguments.project),
+    )
+
+
+def _fault(text: str) -> Fault:
+    from synapse.simulator import parse_fault  # noqa: PLC0415 - help needs it not
+
+    try:
+        return parse_fault(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _project(text: str) -> tuple[str, str]:
+    key, equals, project = text.rpartition("=")
+    if not (key and equals and project):
+        raise argparse.ArgumentTypeError("expected KEY=PROJECT")
+    return key, project
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser()
+    subparsers = parser.add_subparsers(required=True)
+    add_parser(subparsers)
+    return run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main())

@@ -1,0 +1,167 @@
+"""OpenRouter's chat completions and models: OpenAI's, with differences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from synapse.simulator.dialects import chat
+from synapse.simulator.dialects.base import (
+    Ask,
+    Form,
+    Generate,
+    Headers,
+    Models,
+    Refusal,
+    Reply,
+    Request,
+    Stream,
+    Target,
+)
+from synapse.simulator.dialects.openrouter_answer import COMMENT, DONE, STREAM_HEADERS, Chunks, plain
+from synapse.simulator.faults import FaultKind
+from synapse.simulator.quota import Measure, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from synapse.simulator.quota import Standing
+    from synapse.simulator.text import Answer
+
+NAME = "openrouter"
+ZONE = "UTC"
+
+_JSON: Headers = [(b"content-type", b"application/json")]
+_NAMES = ("anthropic/claude-haiku-4.5", "google/gemini-2.5-flash", "openai/gpt-5-mini", "z-ai/glm-4.5-air:free")
+_UPSTREAM = {"provider_name": "Simulator", "raw": "The model is rate-limited upstream for now. Please retry shortly."}
+_FAULTS: dict[FaultKind, tuple[int, str, dict[str, object] | None]] = {
+    FaultKind.RATE_LIMITED: (429, "Provider returned error", {**_UPSTREAM}),
+    FaultKind.INTERNAL: (500, "Internal Server Error", None),
+    FaultKind.UNAVAILABLE: (503, "No provider is available", {"error_type": "provider_overloaded"}),
+}
+_QUOTAS = {
+    Measure.REQUESTS_PER_MINUTE: "requests-per-min",
+    Measure.TOKENS_PER_MINUTE: "tokens-per-min",
+    Measure.REQUESTS_PER_DAY: "requests-per-day",
+}
+
+
+def route(request: Request) -> Target | None:
+    """Find the routes of chat completions below `/api/v1/`."""
+    return chat.route(request) if "/api/v1/" in request.path else None
+
+
+def key(request: Request, target: Target) -> str:  # noqa: ARG001
+    """Take the key from the bearer token."""
+    found = chat.bearer(request)
+    if not found:
+        raise Refusal(error(401, "Missing Authentication header"))
+    if found.startswith("invalid"):
+        raise Refusal(error(401, "User not found."))
+    return found
+
+
+def read(request: Request, target: Generate, body: bytes) -> Ask:  # noqa: ARG001
+    """Read a request, letting unknown fields pass."""
+    ask = chat.read(body, lambda mistake: Refusal(error(400, mistake.message)))
+    if ask.model.startswith("missing"):
+        raise Refusal(error(400, f"{ask.model} is not a valid model ID"))
+    return ask
+
+
+def reply(ask: Ask, answer: Answer) -> Reply:
+    """Give the answer in one piece."""
+    return Reply(200, plain(ask, answer), [*_JSON, _generation_id(answer)])
+
+
+def stream(ask: Ask, answer: Answer) -> Stream:
+    """Give the answer token by token, with comments for as long as there is none, and some between."""
+    chunks = Chunks(ask, answer)
+    return Stream(
+        [*STREAM_HEADERS, _generation_id(answer)],
+        chunks.deltas(),
+        answer.spoken_tokens,
+        opening=COMMENT,
+        tail=[*chunks.ends(), chunks.usage(), DONE],
+        heartbeat=COMMENT,
+    )
+
+
+def broken(form: Form) -> bytes:  # noqa: ARG001
+    """Return a chunk that breaks off."""
+    return b'data: {"id":"gen-","provider":"Simul\n\n'
+
+
+def fault(ask: Ask, kind: FaultKind) -> Reply:  # noqa: ARG001
+    """Give an error status that has nothing to do with the request; its 429 comes from a provider behind it."""
+    status, message, metadata = _FAULTS[kind]
+    return error(status, message, metadata)
+
+
+def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, now: float) -> Reply:  # noqa: ARG001
+    """Give the 429 of OpenRouter's own limits, whose headers are in the body too."""
+    last = max(violations, key=lambda violation: violation.opens_in)
+    told = {
+        "X-RateLimit-Limit": str(last.limit),
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(round((now + last.opens_in) * 1000)),
+    }
+    refusal = error(429, f"Rate limit exceeded: {_QUOTAS[last.measure]}.", {"headers": told})
+    refusal.headers = [*refusal.headers, *((name.lower().encode(), value.encode()) for name, value in told.items())]
+    return refusal
+
+
+def allowance(standing: Standing) -> Headers:  # noqa: ARG001
+    """Return no headers: only a 429 tells what is left."""
+    return []
+
+
+def not_found(target: Target, form: Form, message: str) -> Reply:  # noqa: ARG001
+    """Give the 404 of a model that is not there."""
+    return error(404, message)
+
+
+def models(request: Request, target: Models, recorded: bytes | None) -> Reply:  # noqa: ARG001
+    """Give the models, or one of them. No key is needed for it."""
+    if recorded is not None:
+        return Reply(200, recorded, _JSON)
+    if target.name is None:
+        entries = [_entry(name) for name in _NAMES]
+        return _reply(200, {"data": entries, "total_count": len(entries), "links": {"next": None}})
+    if target.name.startswith("missing"):
+        return error(404, "Model not found")
+    return _reply(200, {"data": _entry(target.name)})
+
+
+def error(status: int, message: str, metadata: dict[str, object] | None = None) -> Reply:
+    """Give an error: its code is a number, and it has no type."""
+    content: dict[str, object] = {"message": message, "code": status}
+    if metadata is not None:
+        content["metadata"] = metadata
+    return _reply(status, {"error": content})
+
+
+def _generation_id(answer: Answer) -> tuple[bytes, bytes]:
+    return b"x-generation-id", b"gen-%d-%b" % (answer.created, answer.id[:20].encode())
+
+
+def _entry(name: str) -> dict[str, object]:
+    return {
+        "id": name,
+        "canonical_slug": name,
+        "name": name,
+        "created": 1700000000,
+        "description": "A model of the simulator",
+        "context_length": 1048576,
+        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"], "tokenizer": "Other"},
+        "pricing": {"prompt": "0", "completion": "0"},
+        "top_provider": {"context_length": 1048576, "max_completion_tokens": None, "is_moderated": False},
+        "per_request_limits": None,
+        "supported_parameters": ["max_tokens", "stop", "temperature", "top_p"],
+        "expiration_date": None,
+    }
+
+
+def _reply(status: int, content: object) -> Reply:
+    return Reply(status, msgspec.json.encode(content), _JSON)

@@ -1,0 +1,1 @@
+"""Answers from recordings of real traffic."""
