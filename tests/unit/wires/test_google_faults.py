@@ -1,0 +1,237 @@
+"""What Gemini's errors teach."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from synapse.domain.failure import Failure, FailureClass
+from synapse.providers.wires import gemini, openai
+
+RPC = "type.googleapis.com/google.rpc."
+PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+
+
+def _info(reason: str, **metadata: str) -> dict[str, object]:
+    return {"@type": RPC + "ErrorInfo", "reason": reason, "domain": "googleapis.com", "metadata": metadata}
+
+
+def _quotas(*violations: tuple[str, str | None]) -> dict[str, object]:
+    return {
+        "@type": RPC + "QuotaFailure",
+        "violations": [
+            {"quotaMetric": "m", "quotaId": name} | ({} if value is None else {"quotaValue": value})
+            for name, value in violations
+        ],
+    }
+
+
+def _retry(delay: str) -> dict[str, object]:
+    return {"@type": RPC + "RetryInfo", "retryDelay": delay}
+
+
+def _error(code: int, *details: object, message: str = "m", status: str = "RESOURCE_EXHAUSTED") -> bytes:
+    fault: dict[str, object] = {"code": code, "message": message, "status": status}
+    if details:
+        fault["details"] = list(details)
+    return json.dumps({"error": fault}).encode()
+
+
+def _classify(status: int, body: bytes, headers: dict[str, str] | None = None) -> Failure:
+    return gemini.WIRE.classify(status, headers or {}, body)
+
+
+@pytest.mark.parametrize(
+    "reason", ["API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "CONSUMER_SUSPENDED", "BILLING_DISABLED"]
+)
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_reason_that_speaks_of_the_key_makes_it_dead(reason: str, status: int) -> None:
+    """An invalid key is a 400 at Gemini; the reason tells it from a bad request."""
+    failure = _classify(status, _error(status, _info(reason), status="INVALID_ARGUMENT"))
+
+    assert failure == Failure(FailureClass.CREDENTIAL_DEAD, "m", status)
+
+
+@pytest.mark.parametrize(
+    "said", ["API key not valid. Please pass a valid API key.", "API key expired. Please renew it."]
+)
+def test_a_dead_key_is_known_by_its_message_where_there_is_no_reason(said: str) -> None:
+    """Details may have been lost on the way."""
+    assert _classify(400, _error(400, message=said)).kind is FailureClass.CREDENTIAL_DEAD
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Consumer 'project_number:1' has been suspended.",
+        "Your API key was reported as leaked. Please use another API key.",
+        "Method doesn't allow unregistered callers (callers without established identity).",
+    ],
+)
+def test_permission_denied_is_about_the_key(said: str) -> None:
+    """Suspended, leaked or missing: another key may well do."""
+    assert _classify(403, _error(403, message=said, status="PERMISSION_DENIED")).kind is FailureClass.CREDENTIAL_DEAD
+
+
+def test_a_page_with_403_says_nothing_of_the_key() -> None:
+    """A proxy on the way forbids in HTML; no key is thrown away for that."""
+    assert _classify(403, b"<html>Forbidden by the firewall</html>").kind is FailureClass.TRANSIENT
+
+
+def test_a_day_used_up_wins_over_the_delay_beside_it() -> None:
+    """The delay that comes with it is a lie of seconds."""
+    for delay in ("42s", "0s", "5s"):
+        body = _error(429, _quotas((PER_DAY, "20")), _retry(delay), message="Please retry in 997.965142ms.")
+        assert _classify(429, body, {"retry-after": "3"}) == Failure(
+            FailureClass.QUOTA_DAY, "Please retry in 997.965142ms.", 429
+        )
+
+
+def test_a_day_used_up_wins_among_several_quotas() -> None:
+    """Wherever it stands in the list."""
+    body = _error(429, _quotas((PER_MINUTE, "5"), (PER_DAY, "20")), _retry("12s"))
+
+    assert _classify(429, body).kind is FailureClass.QUOTA_DAY
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [("48s", 49.0), ("45.837906927s", 45.837906927), ("0s", 1.0), ("0.25s", 0.25)]
+)
+def test_a_minute_used_up_tells_when_it_reopens(delay: str, seconds: float) -> None:
+    """A delay in whole seconds was rounded down, so one more second is waited."""
+    failure = _classify(429, _error(429, _quotas((PER_MINUTE, "5")), _retry(delay)))
+
+    assert failure == Failure(FailureClass.QUOTA_MINUTE, "m", 429, pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("Please retry in 964.972314ms.", 0.964972314), ("Please retry in 48.5s.", 48.5), ("Please retry in 7s.", 8.0)],
+)
+def test_the_message_tells_the_delay_where_the_details_do_not(said: str, seconds: float) -> None:
+    """Milliseconds are milliseconds."""
+    failure = _classify(429, _error(429, _quotas((PER_MINUTE, "5")), message=said))
+
+    assert failure.kind is FailureClass.QUOTA_MINUTE
+    assert failure.retry_after == pytest.approx(seconds)
+
+
+def test_a_minute_used_up_may_not_tell_when_it_reopens() -> None:
+    """Then nothing is made up."""
+    assert _classify(429, _error(429, _quotas((PER_MINUTE, None)))) == Failure(FailureClass.QUOTA_MINUTE, "m", 429)
+
+
+def test_a_delay_without_a_quota_is_a_short_window() -> None:
+    """RetryInfo alone, or the message alone."""
+    assert _classify(429, _error(429, _retry("3.5s"))) == Failure(FailureClass.QUOTA_MINUTE, "m", 429, 3.5)
+    assert _classify(429, _error(429, message="Please retry in 3.5s.")).retry_after == 3.5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _error(429, _quotas((PER_DAY, "0"), (PER_MINUTE, "0")), _retry("12s")),
+        _error(
+            429, _quotas((PER_MINUTE, None)), _retry("12s"), message="* Quota exceeded, limit: 0, model: gemini-2.5-pro"
+        ),
+        _error(429, message="Quota exceeded for metric: x, limit: 0\nPlease retry in 5s."),
+        _error(
+            429, _info("RATE_LIMIT_EXCEEDED", quota_limit="GenerateContentRequestsPerMinute", quota_limit_value="0")
+        ),
+    ],
+)
+def test_a_quota_of_nothing_is_not_in_the_tier(body: bytes) -> None:
+    """Waiting for it is in vain, for a minute as for a day; older errors say it elsewhere."""
+    assert _classify(429, body).kind is FailureClass.NOT_IN_TIER
+    assert _classify(429, body).retry_after is None
+
+
+def test_a_limit_that_begins_with_a_zero_is_not_nothing() -> None:
+    """`limit: 0.5` is something."""
+    body = _error(429, _quotas((PER_MINUTE, "20")), message="limit: 20, limit: 0.5")
+
+    assert _classify(429, body).kind is FailureClass.QUOTA_MINUTE
+
+
+def test_the_older_place_of_a_quota_counts_too() -> None:
+    """Before QuotaFailure the quota stood in ErrorInfo."""
+    metadata = {"quota_limit": "GenerateContentRequestsPerDayPerProject", "quota_limit_value": "50"}
+
+    assert _classify(429, _error(429, _info("RATE_LIMIT_EXCEEDED", **metadata))).kind is FailureClass.QUOTA_DAY
+
+
+@pytest.mark.parametrize("status", [402, 429])
+def test_money_spent_is_no_rate(status: int) -> None:
+    """Prepaid credit does not come back with a window."""
+    body = _error(status, message="Your prepayment credits are depleted. Please go to AI Studio.")
+
+    assert _classify(status, body).kind is FailureClass.CREDENTIAL_DEAD
+
+
+@pytest.mark.parametrize(
+    "said", ["Resource has been exhausted (e.g. check quota).", "Resource exhausted. Try again later."]
+)
+def test_a_429_without_details_is_capacity(said: str) -> None:
+    """No quota of ours is named: back off shortly, bench nothing."""
+    assert _classify(429, _error(429, message=said)) == Failure(FailureClass.TRANSIENT, said, 429)
+    assert _classify(429, _error(429, message=said), {"retry-after": "7"}).retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "kind"),
+    [
+        (400, "INVALID_ARGUMENT", FailureClass.CALLER_FAULT),
+        (400, "FAILED_PRECONDITION", FailureClass.CALLER_FAULT),
+        (401, "UNAUTHENTICATED", FailureClass.CREDENTIAL_DEAD),
+        (404, "NOT_FOUND", FailureClass.MODEL_GONE),
+        (408, "", FailureClass.TRANSIENT),
+        (413, "", FailureClass.CALLER_FAULT),
+        (499, "CANCELLED", FailureClass.TRANSIENT),
+        (500, "INTERNAL", FailureClass.TRANSIENT),
+        (502, "", FailureClass.TRANSIENT),
+        (503, "UNAVAILABLE", FailureClass.OVERLOADED),
+        (504, "DEADLINE_EXCEEDED", FailureClass.TRANSIENT),
+        (418, "", FailureClass.TRANSIENT),
+    ],
+)
+def test_a_status_alone_has_its_meaning(status: int, name: str, kind: FailureClass) -> None:
+    """What has no details goes by its status; what is unknown is worth another try."""
+    assert _classify(status, _error(status, status=name)) == Failure(kind, "m", status)
+
+
+def test_a_hint_of_the_headers_is_passed_on_where_waiting_helps() -> None:
+    """An overloaded model may say when; a bad request has no later."""
+    assert _classify(503, _error(503), {"retry-after": "20"}).retry_after == 20.0
+    assert _classify(400, _error(400), {"retry-after": "20"}).retry_after is None
+
+
+def test_errors_in_a_list_or_inside_a_message_are_the_same_errors() -> None:
+    """Streams without `alt=sse` and some proxies wrap them."""
+    plain = _error(429, _quotas((PER_DAY, "20")), _retry("5s"))
+    inside = json.dumps({"error": {"code": 429, "message": plain.decode(), "status": "Too Many Requests"}}).encode()
+
+    assert _classify(429, b"[" + plain + b"]") == _classify(429, plain) == _classify(429, inside)
+
+
+def test_a_page_with_502_is_shown_in_part() -> None:
+    """What stands between us and Gemini speaks HTML."""
+    assert _classify(502, b"<html>\n<h1>502</h1></html>") == Failure(
+        FailureClass.TRANSIENT, "<html> <h1>502</h1></html>", 502
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, _error(429, _quotas((PER_DAY, "20")), _retry("5s"))),
+        (429, _error(429, _quotas((PER_MINUTE, "5")), _retry("5s"))),
+        (429, b"[" + _error(429, _quotas((PER_MINUTE, "0"))) + b"]"),
+        (400, _error(400, _info("API_KEY_INVALID"), status="INVALID_ARGUMENT")),
+        (503, _error(503, status="UNAVAILABLE")),
+    ],
+)
+def test_googles_port_for_the_other_dialect_sends_the_same_errors(status: int, body: bytes) -> None:
+    """Behind OpenAI's paths Google's errors teach what they teach behind its own."""
+    assert openai.WIRE.classify(status, {}, body) == _classify(status, body)
