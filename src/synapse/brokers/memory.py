@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 import structlog
@@ -44,6 +45,7 @@ class _Held:
         "log",
         "queued_at",
         "run",
+        "seq",
         "state",
         "task",
         "timer",
@@ -57,6 +59,8 @@ class _Held:
         self.log = log
         self.run = 0
         """Leases so far."""
+        self.seq = 0
+        """While it waits: the number of the last entry that its last lease wrote."""
         self.attempts = 0
         """Those of them that count."""
         self.lease: Lease | None = None
@@ -117,6 +121,8 @@ class MemoryBroker:
         self._on_end = on_end
         self._tasks: dict[str, _Held] = {}
         self._lanes: Lanes[_Held] = Lanes()
+        self._newcomers: list[_Held] = []
+        """Queued since a worker last found nothing to lease; their waits are not limited yet."""
         self._delayed = 0
         self._running = 0
         self._ready: Callable[[], object] = lambda: None
@@ -190,6 +196,8 @@ class MemoryBroker:
                 self._held_back.pop(lane, None)
                 return self._start(self._lanes.pop(lane), permit)
             self._hold_back(lane, now)
+        if self._newcomers:
+            self._time_newcomers()
         return None
 
     async def publish(self, lease: Lease, deltas: Sequence[Delta]) -> None:
@@ -232,12 +240,21 @@ class MemoryBroker:
         return held if held is not None and held.lease is lease else None
 
     def _queue(self, held: _Held, *, first: bool = False) -> None:
-        left = held.task.max_wait - held.waited
-        overall = held.accepted_at + held.task.timeout - self._clock.monotonic()
         held.queued_at = self._clock.monotonic()
-        held.timer = self._clock.call_later(max(0.0, min(left, overall)), lambda: self._lose_patience(held))
         self._lanes.push(held.task.lane, held.task.id, held, first=first)
+        self._newcomers.append(held)
         self._ready()
+
+    def _time_newcomers(self) -> None:
+        """Limit the wait of those who could not be leased at once; most can, and need no timer."""
+        now = self._clock.monotonic()
+        for held in self._newcomers:
+            if held.state is TaskState.QUEUED and held.timer is None:
+                overall = held.accepted_at + held.task.timeout
+                patience = held.queued_at + held.task.max_wait - held.waited
+                wait = max(0.0, min(patience, overall) - now)
+                held.timer = self._clock.call_later(wait, functools.partial(self._lose_patience, held))
+        self._newcomers.clear()
 
     def _start(self, held: _Held, permit: Permit) -> Lease:
         held.stop_timer()
@@ -259,6 +276,7 @@ class MemoryBroker:
 
     def _requeue(self, held: _Held, *, counted: bool, delay: float) -> None:
         held.state = TaskState.QUEUED
+        held.seq = held.lease.seq if held.lease is not None else 0
         held.lease = None
         self._running -= 1
         if not counted:
@@ -266,11 +284,12 @@ class MemoryBroker:
         if delay > 0:
             self._delayed += 1
             left = held.accepted_at + held.task.timeout - self._clock.monotonic()
-            held.timer = self._clock.call_later(max(0.0, min(delay, left)), lambda: self._undelay(held))
+            held.timer = self._clock.call_later(max(0.0, min(delay, left)), functools.partial(self._undelay, held))
         else:
             self._queue(held, first=True)
 
     def _undelay(self, held: _Held) -> None:
+        held.timer = None
         self._delayed -= 1
         self._queue(held, first=True)
 
@@ -298,7 +317,7 @@ class MemoryBroker:
             return
         held.state = state
         held.lease = None
-        held.log.append(((held.run, (lease.seq if lease is not None else 0) + 1), event))
+        held.log.append(((held.run, (lease.seq if lease is not None else held.seq) + 1), event))
         self._tell(held, event)
         if lease is not None and state is TaskState.CANCELLED:
             lease.revoke()
