@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
+import os
 import random
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, TextIO
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from synapse.brokers.memory import MemoryBroker
+from synapse.config import cpu_cores
 from synapse.domain.clock import SystemClock
 from synapse.domain.errors import ShuttingDown
 from synapse.providers.http import HttpProvider, open_session
@@ -23,18 +27,18 @@ from synapse.server.grpc import listener as grpc_listener
 from synapse.server.http import listener as http_listener
 from synapse.server.http.app import HttpApp
 from synapse.service import Limits, Model, Service
+from synapse.task_log import open_task_log
 from synapse.worker.attempt import Answerer, AttemptRules
 from synapse.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     import aiohttp
 
     from synapse.brokers.base import TaskEnd
     from synapse.config import Config
     from synapse.domain.clock import Clock
-    from synapse.domain.task import Task
     from synapse.providers.base import Provider
     from synapse.providers.catalog import ProviderPlan
     from synapse.server.grpc.listener import GrpcPort
@@ -47,7 +51,9 @@ WIRES = {wire.name: wire for wire in (gemini.WIRE, openai.WIRE)}
 class App:
     """A running Synapse."""
 
-    def __init__(self, service: Service, broker: MemoryBroker, worker: Worker, *, http_port: int, grpc: GrpcPort) -> None:
+    def __init__(
+        self, service: Service, broker: MemoryBroker, worker: Worker, *, http_port: int, grpc: GrpcPort
+    ) -> None:
         """Take the running parts."""
         self.service = service
         self.broker = broker
@@ -81,11 +87,12 @@ async def running(
     cores: int,
     environ: Mapping[str, str],
     clock: Clock | None = None,
+    on_end: Callable[[TaskEnd], object] = lambda _: None,
 ) -> AsyncGenerator[App, None]:
-    """Run a whole Synapse while the block lasts: one process, all parts."""
+    """Run a whole Synapse while the block lasts: one process, all parts. `on_end` is told of each task's end."""
     clock = clock or SystemClock()
     pools = {plan.name: CredentialPool(plan.name, plan.credentials, variables=plan.key_variables) for plan in plans}
-    broker = MemoryBroker(pools, clock=clock, max_size=config.queue.max_size, on_end=log_task)
+    broker = MemoryBroker(pools, clock=clock, max_size=config.queue.max_size, on_end=on_end)
     models = {code: Model(plan.name, name) for plan in plans for code, name in plan.models.items()}
     limits = Limits(config.queue.max_wait, config.queue.timeout)
     service = Service(broker, models, clock=clock, new_id=lambda: new_task_id(clock), limits=limits)
@@ -139,27 +146,33 @@ def _rules(config: Config, clock: Clock) -> AttemptRules:
 
 def new_task_id(clock: Clock) -> str:
     """Make an id that sorts by the time of its making (milliseconds) and is never made twice."""
-    return f"task_{int(clock.now() * 1000):011x}{random.getrandbits(64):016x}"  # noqa: S311 - unique, not secret
+    return f"task_{int(clock.now() * 1000):011x}{random.getrandbits(64):016x}"
 
 
-def log_task(end: TaskEnd) -> None:
-    """Write the one line that tells of a task."""
-    task: Task = end.task
-    write = log.info if end.error is None else log.warning
-    write(
-        "task",
-        id=task.id,
-        caller=task.caller,
-        model=task.request.model,
-        outcome=end.state.value,
-        error=None if end.error is None else end.error.code,
-        attempts=end.attempts,
-        queue_ms=_milliseconds(end.queued),
-        first_token_ms=_milliseconds(end.first_token),
-        total_ms=_milliseconds(end.total),
-        input_tokens=end.input_tokens,
-        output_tokens=end.output_tokens,
-    )
+async def serve(
+    config: Config, plans: Sequence[ProviderPlan], *, environ: Mapping[str, str], log_stream: TextIO
+) -> None:
+    """Run until SIGTERM or SIGINT, then drain. A second signal ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    task_log = open_task_log(log_stream)
+    async with running(config, plans, cores=cpu_cores(), environ=environ, on_end=task_log) as app:
+        gc.collect()
+        gc.freeze()  # what exists now lives as long as the process: going through it again and again is wasted time
+        log_start(config, plans, app)
+        await stop.wait()
+        stats = app.broker.stats()
+        log.info("shutting down", waiting=stats.waiting, running=stats.running)
+        finished = await app.drain(config.server.shutdown_grace)
+    task_log.flush()
+    log.info("stopped", everything_finished=finished)
 
 
 def log_start(config: Config, plans: Sequence[ProviderPlan], app: App) -> None:
@@ -186,7 +199,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 1)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synapse.domain.clock import Clock
     from synapse.domain.request import Request
 
+
 class Model(msgspec.Struct, frozen=True):
     """What a model code stands for."""
 
@@ -70,7 +71,11 @@ class Service:
         return list(self._models)
 
     async def submit(
-        self, request: Request, *, max_wait: float | None = None, timeout: float | None = None  # noqa: ASYNC109
+        self,
+        request: Request,
+        *,
+        max_wait: float | None = None,
+        timeout: float | None = None,
     ) -> Task:
         """Accept a request as an attached task; its caller then follows it.
 

@@ -6,7 +6,7 @@ passes `synapse.testing.broker_contract`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from synapse.scheduling.settlement import Settlement
 
 
-class LeaseLost(Exception):  # noqa: N818 - an event in a lease's life, not a fault
+class LeaseLost(Exception):
     """The lease's task is no longer this worker's to write to: stop the attempt."""
 
 
@@ -32,9 +32,7 @@ class Lease:
 
     __slots__ = ("_revoke", "attempt", "credential", "remaining", "revoked", "run", "seq", "task")
 
-    def __init__(
-        self, task: Task, *, run: int, attempt: int, credential: Credential | None, remaining: float
-    ) -> None:
+    def __init__(self, task: Task, *, run: int, attempt: int, credential: Credential | None, remaining: float) -> None:
         """Take the task and what this lease may use for it."""
         self.task = task
         self.run = run
@@ -72,7 +70,7 @@ class Subscription(Protocol):
         an `Error`; there is nothing to wait for after it.
         """
 
-    async def __aenter__(self) -> Subscription:
+    async def __aenter__(self) -> Self:
         """Begin to read."""
 
     async def __aexit__(
@@ -124,8 +122,11 @@ class Broker(Protocol):
     async def cancel(self, task_id: str) -> None:
         """End a task, waiting or running. Harmless when it is over."""
 
-    def when_ready(self, callback: Callable[[], object]) -> None:
-        """Have a callback run each time that `lease` may have something that it had not before. For workers."""
+    def when_ready(self, callback: Callable[[], object] | None) -> None:
+        """Have a callback run each time that `lease` may have something that it had not before. For workers.
+
+        Whoever asks for that calls `lease` then, until there is nothing to lease. None ends it.
+        """
 
     async def lease(self, slots: Slots) -> Lease | None:
         """Take the next task that a credential may carry, of a lane that the slots admit; None when there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from synapse.domain.clock import Clock, Timer
-    from synapse.domain.events import Delta, Entry, Event
+    from synapse.domain.events import Delta, Event
     from synapse.scheduling.credentials import CredentialPool, Permit, Rest
     from synapse.scheduling.lanes import Slots
     from synapse.scheduling.settlement import Settlement
@@ -92,7 +92,7 @@ class MemorySubscription:
         self._held = held
         self.next = held.log.next
 
-    async def __aenter__(self) -> MemorySubscription:
+    async def __aenter__(self) -> Self:
         """Begin to read."""
         return self
 
@@ -125,7 +125,7 @@ class MemoryBroker:
         """Queued since a worker last found nothing to lease; their waits are not limited yet."""
         self._delayed = 0
         self._running = 0
-        self._ready: Callable[[], object] = lambda: None
+        self._ready: Callable[[], object] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._opening: Timer | None = None
         self._opens_at = NEVER
@@ -182,7 +182,7 @@ class MemoryBroker:
 
     # --- those who run
 
-    def when_ready(self, callback: Callable[[], object]) -> None:
+    def when_ready(self, callback: Callable[[], object] | None) -> None:
         """Have a callback run each time a lease may have become possible."""
         self._ready = callback
 
@@ -243,7 +243,13 @@ class MemoryBroker:
         held.queued_at = self._clock.monotonic()
         self._lanes.push(held.task.lane, held.task.id, held, first=first)
         self._newcomers.append(held)
-        self._ready()
+        self._call_workers()
+
+    def _call_workers(self) -> None:
+        if self._ready is not None:
+            self._ready()
+        elif self._newcomers:
+            self._time_newcomers()
 
     def _time_newcomers(self) -> None:
         """Limit the wait of those who could not be leased at once; most can, and need no timer."""
@@ -265,9 +271,7 @@ class MemoryBroker:
         held.attempts += 1
         self._running += 1
         remaining = held.accepted_at + held.task.timeout - now
-        lease = Lease(
-            held.task, run=held.run, attempt=held.attempts, credential=permit.credential, remaining=remaining
-        )
+        lease = Lease(held.task, run=held.run, attempt=held.attempts, credential=permit.credential, remaining=remaining)
         held.lease = lease
         if held.wrote:
             held.wrote = False
@@ -296,7 +300,8 @@ class MemoryBroker:
     def _lose_patience(self, held: _Held) -> None:
         """End a task that has waited for as long as it may."""
         held.timer = None
-        if self._clock.monotonic() - held.accepted_at >= held.task.timeout:
+        overall = held.accepted_at + held.task.timeout
+        if overall <= held.queued_at + held.task.max_wait - held.waited:
             self._end(held, TaskState.FAILED, Error(overdue(held.task.timeout).error))
         else:
             waited = f"the task waited {held.task.max_wait:g} s, its max_wait, without a free slot and credential"
@@ -390,4 +395,4 @@ class MemoryBroker:
     def _open(self) -> None:
         self._opening = None
         self._opens_at = NEVER
-        self._ready()
+        self._call_workers()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import os
+import sys
 
 from synapse.cli.terminal import add_config_option
-
-if TYPE_CHECKING:
-    from synapse.config import Config
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,48 +21,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop. SIGTERM and Ctrl-C let running tasks finish; a second one does not wait."""
-    import os
-    import sys
-
     import uvloop
 
-    from synapse import config, logs
+    from synapse import app, config, logs
+    from synapse.providers.catalog import resolve
 
     logs.configure(sys.stderr)
     environ = config.environment(arguments.config, os.environ)
     loaded = config.load(arguments.config, os.environ)
-    uvloop.run(_serve(loaded, environ))
+    uvloop.run(app.serve(loaded, resolve(loaded, environ), environ=environ, log_stream=sys.stderr))
     return 0
-
-
-async def _serve(config: Config, environ: dict[str, str]) -> None:
-    import asyncio
-    import gc
-    import os
-    import signal
-
-    import structlog
-
-    from synapse import app as application
-    from synapse.config import cpu_cores
-    from synapse.providers.catalog import resolve
-
-    log = structlog.get_logger("synapse")
-    stop = asyncio.Event()
-
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    plans = resolve(config, environ)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-    async with application.running(config, plans, cores=cpu_cores(), environ=environ) as running:
-        gc.collect()
-        gc.freeze()  # what exists now lives as long as the process: collecting it again and again is wasted time
-        application.log_start(config, plans, running)
-        await stop.wait()
-        log.info("shutting down", waiting=running.broker.stats().waiting, running=running.broker.stats().running)
-        finished = await running.drain(config.server.shutdown_grace)
-    log.info("stopped", everything_finished=finished)

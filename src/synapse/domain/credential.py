@@ -16,7 +16,7 @@ class Credential(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """How logs and people name it: the last four characters, or nothing of a key too short to hide the rest."""
-        return f"…{self.key[-4:]}" if len(self.key) > 8 else "…"  # noqa: PLR2004 - four shown, more hidden
+        return f"…{self.key[-4:]}" if len(self.key) > 8 else "…"
 
     def __repr__(self) -> str:
         """Never show the key."""

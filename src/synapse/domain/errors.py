@@ -1,20 +1,20 @@
 """Everything a caller can be told went wrong, as one tree, with one table of what each is on each port.
 
-    SynapseError
-      InvalidRequest          the request itself is wrong; says which field and what was expected
-      ModelNotFound           no such model code; names those there are
-      NotFound                no such route
-      MethodNotAllowed        the route is there, for another HTTP method
-      PayloadTooLarge
-      QueueFull               too much waits already; retry_after
-      WaitTooLong             it is known that no credential is free within max_wait; retry_after
-      Cancelled               the caller went, or asked for it
-      NoCredentials           no key for the provider, or none that it accepts; names the variable to set
-      ProviderFailed          what the provider said
-      TimedOut                the whole task took longer than `timeout`
-      Expired                 it waited longer than `max_wait`
-      ShuttingDown            this process takes no new tasks
-      InternalError           a fault of Synapse
+SynapseError
+  InvalidRequest          the request itself is wrong; says which field and what was expected
+  ModelNotFound           no such model code; names those there are
+  NotFound                no such route
+  MethodNotAllowed        the route is there, for another HTTP method
+  PayloadTooLarge
+  QueueFull               too much waits already; retry_after
+  WaitTooLong             it is known that no credential is free within max_wait; retry_after
+  Cancelled               the caller went, or asked for it
+  NoCredentials           no key for the provider, or none that it accepts; names the variable to set
+  ProviderFailed          what the provider said
+  TimedOut                the whole task took longer than `timeout`
+  Expired                 it waited longer than `max_wait`
+  ShuttingDown            this process takes no new tasks
+  InternalError           a fault of Synapse
 """
 
 from __future__ import annotations

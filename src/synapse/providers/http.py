@@ -36,7 +36,6 @@ def open_session(connect_timeout: float) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None),
-        skip_auto_headers=("User-Agent",),
     )
 
 
@@ -55,7 +54,7 @@ class HttpProvider:
         """Take the base URL, its wire, the shared session, headers to add to each call, and the proxy to go through."""
         self._wire = wire
         self._session = session
-        self._headers = {"user-agent": "synapse", **(headers or {})}
+        self._headers = {"user-agent": "synapse", "accept": "*/*", **(headers or {})}
         self._proxy = proxy
         base = base_url.rstrip("/")
         self._url = functools.lru_cache(maxsize=256)(lambda path: URL(base + path, encoded=True))

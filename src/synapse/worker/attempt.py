@@ -124,6 +124,4 @@ class Attempt:
             shown=self._shown,
         )
         rules = self._rules
-        return after_failure(
-            tried, rules.retry, now=rules.clock.now(), zone=self._answerer.zone, random=rules.random
-        )
+        return after_failure(tried, rules.retry, now=rules.clock.now(), zone=self._answerer.zone, random=rules.random)

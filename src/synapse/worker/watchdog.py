@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,10 +50,10 @@ class Watchdog:
         """Expect no move before the next `progress`: what is waited for now is not the watched side's to do."""
         self._resting = True
 
-    def __enter__(self) -> Watchdog:
+    def __enter__(self) -> Self:
         """Begin to watch the current asyncio task."""
         self._task = asyncio.current_task()
-        assert self._task is not None, "a watchdog watches an asyncio task"  # noqa: S101 - a wrong use, not a state
+        assert self._task is not None, "a watchdog watches an asyncio task"
         self._cancelling = self._task.cancelling()
         self._moved_at = self._clock.monotonic()
         self._end += self._moved_at

@@ -21,9 +21,7 @@ log = structlog.get_logger("synapse.worker")
 class Worker:
     """Runs up to `slots` attempts at once, each a task of the event loop that the worker owns."""
 
-    def __init__(
-        self, broker: Broker, answerers: Mapping[str, Answerer], rules: AttemptRules, *, slots: int
-    ) -> None:
+    def __init__(self, broker: Broker, answerers: Mapping[str, Answerer], rules: AttemptRules, *, slots: int) -> None:
         """Take the broker to serve, the providers by name, the rules, and the number of slots."""
         self._broker = broker
         self._answerers = answerers
@@ -77,7 +75,7 @@ class Worker:
             await self._wakeup
 
     async def _stop_running(self) -> None:
-        self._broker.when_ready(lambda: None)
+        self._broker.when_ready(None)
         running = list(self._running)
         for attempt in running:
             attempt.cancel()

@@ -141,7 +141,7 @@ def _single(value: float) -> float:
 
 
 def _durations(message: pb.Request | Malformed, context: Context) -> tuple[float | None, float | None]:
-    assert isinstance(message, pb.Request)  # noqa: S101 - anything else has been refused
+    assert isinstance(message, pb.Request)
     max_wait = check_seconds("max_wait", message.max_wait) if message.HasField("max_wait") else None
     timeout = check_seconds("timeout", message.timeout) if message.HasField("timeout") else None
     return max_wait, timeout

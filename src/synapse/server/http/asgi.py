@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from synapse.domain.errors import Cancelled, PayloadTooLarge
 
@@ -49,9 +49,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             break
         message = await receive()
     if size > limit:
-        raise PayloadTooLarge(
-            f"the body has {max(size, announced)} bytes; server.max_request_bytes allows {limit}"
-        )
+        raise PayloadTooLarge(f"the body has {max(size, announced)} bytes; server.max_request_bytes allows {limit}")
     return b"".join(pieces)
 
 
@@ -89,7 +87,7 @@ class CallerWatch:
             pass
         await self._when_gone()
 
-    async def __aenter__(self) -> CallerWatch:
+    async def __aenter__(self) -> Self:
         """Own the watch."""
         return self
 

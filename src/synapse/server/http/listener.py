@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     from synapse.server.http.app import HttpApp
 
 
-
-
 @contextlib.asynccontextmanager
-async def listening(
-    app: HttpApp, host: str, port: int, *, tls: tuple[str, str] | None = None
-) -> AsyncIterator[int]:
+async def listening(app: HttpApp, host: str, port: int, *, tls: tuple[str, str] | None = None) -> AsyncIterator[int]:
     """Serve the application while the block runs; yields the port, which is a free one where 0 was asked for.
 
     On leaving, connections that answer still get a moment to finish.
@@ -68,5 +64,5 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise OSError(exc.errno, f"cannot listen on {host}:{port} for HTTP: {exc.strerror}") from exc
-    listener.setblocking(False)  # noqa: FBT003 - the socket's own interface
+    listener.setblocking(False)
     return listener

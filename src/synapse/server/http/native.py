@@ -198,5 +198,3 @@ def _seconds(scope: Scope, name: str, given: float | None) -> float | None:
 
 def _task_header(task: Task) -> Headers:
     return [(b"x-synapse-task-id", task.id.encode())]
-
-
