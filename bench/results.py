@@ -5,6 +5,10 @@ from __future__ import annotations
 import msgspec
 
 
+NOTHING = 0.05
+"""Figures below this, in any unit of the table, are noise to divide by."""
+
+
 class Sample(msgspec.Struct, frozen=True):
     """What one load saw of one server in its window."""
 
@@ -50,6 +54,6 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def ratio(figures: dict[str, float]) -> float | None:
-    """Return Synapse's figure over the bare proxy's; None where one of them is missing."""
-    floor = figures.get("floor")
-    return figures["synapse"] / floor if floor and "synapse" in figures else None
+    """Return Synapse's figure over the bare proxy's; None where one is missing, or where theirs is next to nothing."""
+    floor = figures.get("floor", 0.0)
+    return figures["synapse"] / floor if floor > NOTHING and "synapse" in figures else None

@@ -50,8 +50,9 @@ def _time_rows(title: str, samples: Samples, count: Figure) -> list[Row]:
     middle = _medians(samples, lambda sample: sample.p50 * MILLI)
     slow = _medians(samples, lambda sample: sample.p99 * MILLI)
     cores = "share of core: " + _list(_medians(samples, _share), ".0%")
+    notes = [note for note in (_added(middle), cores) if note]
     return [
-        Row(f"{title}: p50", "ms", middle, _costs(samples, count), _errors(samples), _added(middle) + cores),
+        Row(f"{title}: p50", "ms", middle, _costs(samples, count), _errors(samples), "; ".join(notes)),
         Row(f"{title}: p99", "ms", slow, note=_added(slow)),
     ]
 
@@ -85,7 +86,7 @@ def _list(figures: dict[str, float], form: str) -> str:
 
 
 def _added(times: dict[str, float]) -> str:
-    return f"adds {times['synapse'] - times['floor']:.2f} ms; " if times.keys() >= {"synapse", "floor"} else ""
+    return f"adds {times['synapse'] - times['floor']:.2f} ms" if times.keys() >= {"synapse", "floor"} else ""
 
 
 def _limits(samples: Samples) -> list[str]:

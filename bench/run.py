@@ -69,7 +69,7 @@ def measures(bench: Bench, effort: Effort, starts: list[Start]) -> Measures:
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="What Synapse costs over a bare proxy on the same machine.")
-    parser.add_argument("--quick", action="store_true", help="about a minute, and rougher")
+    parser.add_argument("--quick", action="store_true", help="about two minutes, and rougher")
     parser.add_argument("--upstream", metavar="URL", help="a provider to use instead of the canned one")
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="measure only these")
     parser.add_argument("--floor", action="store_true", help="only the bare proxy: what this machine can do")
