@@ -46,7 +46,7 @@ class SynapseError(Exception):
 
     @property
     def row(self) -> Row:
-        """This error's line in the table."""
+        """The line of the table that is about this error."""
         return ERRORS[self.code]
 
 

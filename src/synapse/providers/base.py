@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from synapse.domain.credential import Credential as Credential  # noqa: PLC0414 - part of the seam's vocabulary
 from synapse.domain.events import Delta, Finish
 from synapse.domain.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from synapse.domain.credential import Credential
     from synapse.domain.request import Request
 
 

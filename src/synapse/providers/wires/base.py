@@ -9,10 +9,11 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from synapse.domain.credential import Credential
     from synapse.domain.events import Finish
     from synapse.domain.failure import Failure
     from synapse.domain.request import Request
-    from synapse.providers.base import Credential, Signal
+    from synapse.providers.base import Signal
 
 
 class Call(msgspec.Struct, frozen=True):

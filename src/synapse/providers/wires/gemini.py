@@ -62,7 +62,7 @@ def encode(request: Request, model: str, credential: Credential | None) -> Call:
 
 
 @lru_cache(maxsize=512)
-def _path(model: str, stream: bool) -> str:  # noqa: FBT001 - the key of a cache
+def _path(model: str, stream: bool) -> str:
     action = "streamGenerateContent?alt=sse" if stream else "generateContent"
     return f"/v1beta/models/{quote(model.removeprefix('models/'), safe='/')}:{action}"
 
