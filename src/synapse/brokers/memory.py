@@ -19,7 +19,7 @@ from synapse.scheduling.policy import overdue
 from synapse.scheduling.settlement import Fail, GiveUp, Release, Retry, Succeed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from synapse.domain.clock import Clock, Timer
@@ -243,6 +243,8 @@ class MemoryBroker:
         held.queued_at = self._clock.monotonic()
         self._lanes.push(held.task.lane, held.task.id, held, first=first)
         self._newcomers.append(held)
+        if first and held.task.lane in self._held_back:
+            self._refuse_impatient((held,))  # it was not there when the others agreed to wait
         self._call_workers()
 
     def _call_workers(self) -> None:
@@ -377,18 +379,18 @@ class MemoryBroker:
         opens_at = self._pools[first.provider].opens_at(first.model)
         if self._held_back.get(lane) != opens_at:
             self._held_back[lane] = opens_at
-            self._refuse_impatient(lane)
+            self._refuse_impatient(self._lanes.items(lane))
         if opens_at < self._opens_at and lane in self._lanes:
             if self._opening is not None:
                 self._opening.cancel()
             self._opens_at = opens_at
             self._opening = self._clock.call_later(max(0.0, opens_at - now), self._open)
 
-    def _refuse_impatient(self, lane: str) -> None:
-        for held in self._lanes.items(lane):
+    def _refuse_impatient(self, waiting: Iterable[_Held]) -> None:
+        for held in waiting:
             waited = held.waited + self._clock.monotonic() - held.queued_at
             try:
-                self._check_opening(held.task, held.task.max_wait - waited)
+                self._check_opening(held.task, max(0.0, held.task.max_wait - waited))
             except SynapseError as refusal:
                 self._end(held, TaskState.FAILED, Error(refusal))
 
