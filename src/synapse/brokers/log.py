@@ -26,7 +26,7 @@ class EventLog:
     anew only when it fires, not at each entry.
     """
 
-    __slots__ = ("_alarm", "_clock", "_deadline", "_entries", "_reader", "_room", "_weight", "ended")
+    __slots__ = ("_alarm", "_clock", "_deadline", "_entries", "_reader", "_rings_at", "_room", "_weight", "ended")
 
     def __init__(self, clock: Clock) -> None:
         """Begin empty."""
@@ -37,6 +37,7 @@ class EventLog:
         self._room: asyncio.Future[None] | None = None
         self._alarm: Timer | None = None
         self._deadline = 0.0
+        self._rings_at = 0.0
         self.ended = False
 
     @property
@@ -77,7 +78,8 @@ class EventLog:
         """Drain, waiting up to `patience` seconds for something to drain."""
         if not self._entries and not self.ended:
             self._deadline = self._clock.monotonic() + patience
-            self._set_alarm(patience)
+            if self._alarm is None or self._deadline < self._rings_at:
+                self._set_alarm(patience)
             self._reader = asyncio.get_running_loop().create_future()
             try:
                 await self._reader
@@ -92,8 +94,10 @@ class EventLog:
         return entries
 
     def _set_alarm(self, patience: float) -> None:
-        if self._alarm is None:
-            self._alarm = self._clock.call_later(patience, self._ring)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._rings_at = self._deadline
+        self._alarm = self._clock.call_later(patience, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
