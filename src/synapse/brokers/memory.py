@@ -185,6 +185,8 @@ class MemoryBroker:
     def when_ready(self, callback: Callable[[], object] | None) -> None:
         """Have a callback run each time a lease may have become possible."""
         self._ready = callback
+        if callback is None:
+            self._time_newcomers()
 
     async def lease(self, slots: Slots) -> Lease | None:
         """Take the next task that a credential may carry, of a lane that the slots admit."""
