@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-
 NOTHING = 0.05
 """Figures below this, in any unit of the table, are noise to divide by."""
 
