@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,8 +13,11 @@ from synapse.domain.usage import Usage
 from synapse.providers.wires import gemini
 from synapse.testing.wire_contract import Heard, hear, hear_plain
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def _event(*parts: dict[str, object], reason: str | None = None, **more: object) -> dict[str, object]:
+
+def _event(*parts: Mapping[str, object], reason: str | None = None, **more: object) -> dict[str, object]:
     candidate: dict[str, object] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
     if reason is not None:
         candidate["finishReason"] = reason
@@ -59,7 +63,7 @@ def test_an_empty_stream_was_cut() -> None:
 
 
 def test_usage_is_cumulative_and_counts_thoughts_as_output() -> None:
-    """Each event repeats the counts so far: the last ones are taken, nothing is added up."""
+    """Each event repeats the counts so far: the last ones are taken, nothing is added up, the total is theirs."""
     first = _event(TEXT, usageMetadata={"promptTokenCount": 10, "totalTokenCount": 10})
     second = _event(TEXT, usageMetadata={"promptTokenCount": 10, "candidatesTokenCount": 3, "totalTokenCount": 13})
     last = _event(
@@ -71,13 +75,13 @@ def test_usage_is_cumulative_and_counts_thoughts_as_output() -> None:
             "cachedContentTokenCount": 4,
             "candidatesTokenCount": 6,
             "thoughtsTokenCount": 7,
-            "totalTokenCount": 28,
+            "totalTokenCount": 30,
         },
     )
 
     assert _stream(first, second, last).end == Finish(
         FinishReason.STOP,
-        Usage(input_tokens=15, output_tokens=13, thinking_tokens=7, cached_tokens=4, total_tokens=28),
+        Usage(input_tokens=15, output_tokens=13, thinking_tokens=7, cached_tokens=4, total_tokens=30),
     )
 
 
@@ -167,7 +171,12 @@ def test_all_tokens_may_go_into_thinking() -> None:
         ("PROHIBITED_CONTENT", FinishReason.CONTENT_FILTER),
         ("SPII", FinishReason.CONTENT_FILTER),
         ("MODEL_ARMOR", FinishReason.CONTENT_FILTER),
+        ("ESCALATION", FinishReason.CONTENT_FILTER),
+        ("PUP_LIMITED_DISABLED", FinishReason.CONTENT_FILTER),
         ("IMAGE_SAFETY", FinishReason.CONTENT_FILTER),
+        ("IMAGE_PROHIBITED_CONTENT", FinishReason.CONTENT_FILTER),
+        ("IMAGE_RECITATION", FinishReason.CONTENT_FILTER),
+        ("IMAGE_OTHER", FinishReason.CONTENT_FILTER),
         ("SOMETHING_OF_NEXT_YEAR", FinishReason.STOP),
         ("MALFORMED_FUNCTION_CALL", FinishReason.STOP),
         ("OTHER", FinishReason.STOP),
@@ -260,7 +269,9 @@ def test_a_whole_stream_in_one_array_is_an_answer() -> None:
 
 def test_an_array_ends_at_its_error() -> None:
     """Nothing follows a failure."""
-    assert _plain([_event(TEXT), ERROR, _event(TEXT, reason="STOP")]).text == "Hello"
+    signals = gemini.WIRE.decoder().feed(json.dumps([_event(TEXT), ERROR, _event(TEXT, reason="STOP")]).encode())
+
+    assert list(signals) == [Delta("Hello"), Failure(FailureClass.OVERLOADED, "The model is overloaded.")]
 
 
 @pytest.mark.parametrize("nothing", [None, False, {}, "", []])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,13 +13,16 @@ from synapse.domain.usage import Usage
 from synapse.providers.wires import openai
 from synapse.testing.wire_contract import Heard, hear, hear_plain
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 DONE = "[DONE]"
 USAGE = {"prompt_tokens": 11, "completion_tokens": 8, "total_tokens": 19}
 COUNTED = Usage(input_tokens=11, output_tokens=8, total_tokens=19)
 STOP = Finish(FinishReason.STOP)
 
 
-def _chunk(delta: dict[str, object] | None = None, reason: str | None = None, **more: object) -> dict[str, object]:
+def _chunk(delta: Mapping[str, object] | None = None, reason: str | None = None, **more: object) -> dict[str, object]:
     return {"choices": [{"index": 0, "delta": delta or {}, "finish_reason": reason}], **more}
 
 
@@ -31,7 +35,7 @@ def _stream(*events: object) -> Heard:
     return hear(openai.WIRE, [b"".join(b"data: " + line.encode() + b"\n\n" for line in lines)])
 
 
-def _plain(message: dict[str, object], reason: str | None = "stop", **more: object) -> Heard:
+def _plain(message: Mapping[str, object], reason: str | None = "stop", **more: object) -> Heard:
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": reason}], **more}
     return hear_plain(openai.WIRE, json.dumps(answer).encode())
 
@@ -69,9 +73,19 @@ def test_usage_may_stand_in_a_field_of_groq() -> None:
     )
 
 
+def test_groqs_field_may_say_why_a_stream_was_stopped() -> None:
+    """An error there is one, though no other field says so."""
+    heard = _stream(_said("Hi"), _chunk({}, "stop", x_groq={"id": "req", "error": "over capacity"}), DONE)
+
+    assert heard == Heard("Hi", Failure(FailureClass.TRANSIENT, "over capacity"))
+
+
 def test_groqs_field_without_usage_is_nothing() -> None:
     """The first chunk has only an id there."""
-    assert _stream(_chunk({"content": "Hi"}, x_groq={"id": "req", "seed": 1}), _chunk({}, "stop")).end == STOP
+    assert (
+        _stream(_chunk({"content": "Hi"}, x_groq={"id": "req", "seed": 1, "error": None}), _chunk({}, "stop")).end
+        == STOP
+    )
 
 
 def test_the_last_usage_counts_and_a_later_null_does_not() -> None:

@@ -58,12 +58,12 @@ def encode(request: Request, model: str, credential: Credential | None) -> Call:
     headers = {"content-type": "application/json"}
     if credential is not None:
         headers["x-goog-api-key"] = credential.key
-    return Call(_path(model, request.stream), headers, _encode_body(_body(request)))
+    action = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
+    return Call(_path(model, action), headers, _encode_body(_body(request)))
 
 
 @lru_cache(maxsize=512)
-def _path(model: str, stream: bool) -> str:
-    action = "streamGenerateContent?alt=sse" if stream else "generateContent"
+def _path(model: str, action: str) -> str:
     return f"/v1beta/models/{quote(model.removeprefix('models/'), safe='/')}:{action}"
 
 

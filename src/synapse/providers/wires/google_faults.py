@@ -85,8 +85,10 @@ def _verdict(
     if code == _TOO_MANY:
         return _quota_verdict(headers, complaint.message, details)
     kind = BY_STATUS.get(code, FailureClass.TRANSIENT)
-    waits = kind in {FailureClass.OVERLOADED, FailureClass.TRANSIENT}
-    return kind, retry_after(headers) if waits else None
+    if kind not in {FailureClass.OVERLOADED, FailureClass.TRANSIENT}:
+        return kind, None
+    delay = _delay(details.delay, complaint.message)
+    return kind, delay if delay is not None else retry_after(headers)
 
 
 def _quota_verdict(headers: Mapping[str, str], message: str, details: _Details) -> tuple[FailureClass, float | None]:

@@ -44,14 +44,16 @@ class _Choice(msgspec.Struct, gc=False):
     error: Raw | UnsetType = UNSET
 
 
-class _OnlyUsage(msgspec.Struct, gc=False):
+class _Groq(msgspec.Struct, gc=False):
     usage: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    """Why a stream was stopped early."""
 
 
 class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: Raw | UnsetType = UNSET
-    x_groq: _OnlyUsage | None = None
+    x_groq: _Groq | None = None
     error: Raw | UnsetType = UNSET
 
 
@@ -143,6 +145,8 @@ class OpenAIDecoder:
 
     def _take(self, answer: _Answer) -> Sequence[Signal]:
         if answer.error is not UNSET and (fault := _fault(answer.error)):
+            return self._fail(fault)
+        if answer.x_groq is not None and answer.x_groq.error is not UNSET and (fault := _fault(answer.x_groq.error)):
             return self._fail(fault)
         if answer.usage is not UNSET or answer.x_groq is not None:
             self._keep_usage(answer)
