@@ -6,51 +6,10 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from synapse.cli.terminal import add_config_option, open_console
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from synapse.config import Config
-    from synapse.providers.catalog import ProviderPlan
-
-
-class ProviderReport(msgspec.Struct, frozen=True):
-    """What would be asked, and with what."""
-
-    name: str
-    wire: str
-    base_url: str
-    proxy: str | None
-    """Without its user and password."""
-    keys: tuple[str, ...]
-    """The last characters of each."""
-    key_variables: tuple[str, ...]
-    needs_key: bool
-    models: dict[str, str]
-    """The provider's name of each model, by model code."""
-
-    @property
-    def lacks_key(self) -> bool:
-        """Whether its models answer `no_credentials`."""
-        return self.needs_key and not self.keys
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What would run."""
-
-    config: str
-    host: str
-    http_port: int
-    grpc_port: int
-    tls: bool
-    cores: int
-    slots: int
-    providers: tuple[ProviderReport, ...]
-    models_without_key: dict[str, tuple[str, ...]]
-    """The variables that would give a key for the model, by model code."""
+    from synapse.cli.report import ProviderReport, Report
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,8 +26,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report. Raises ConfigError with all that is wrong."""
-    from synapse import config  # noqa: PLC0415 - loads YAML
-    from synapse.providers.catalog import resolve  # noqa: PLC0415 - the same
+    import msgspec  # noqa: PLC0415 - help needs none of these
+
+    from synapse import config  # noqa: PLC0415 - see above
+    from synapse.cli.report import report  # noqa: PLC0415 - see above
+    from synapse.providers.catalog import resolve  # noqa: PLC0415 - see above
 
     environ = config.environment(arguments.config, os.environ)
     loaded = config.load(arguments.config, os.environ)
@@ -78,41 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(made)
     return 0
-
-
-def report(
-    name: str, config: Config, plans: Sequence[ProviderPlan], environ: Mapping[str, str], *, cores: int
-) -> Report:
-    """Sum up a configuration. Raises ConfigError where the environment names a proxy that cannot be one."""
-    providers = tuple(_provider(plan, environ) for plan in plans)
-    server = config.server
-    return Report(
-        config=name,
-        host=server.host,
-        http_port=server.http_port,
-        grpc_port=server.grpc_port,
-        tls=server.tls is not None,
-        cores=cores,
-        slots=config.worker.slots(cores),
-        providers=providers,
-        models_without_key={code: row.key_variables for row in providers if row.lacks_key for code in row.models},
-    )
-
-
-def _provider(plan: ProviderPlan, environ: Mapping[str, str]) -> ProviderReport:
-    from synapse.logs import redact  # noqa: PLC0415 - part of what only run needs
-
-    proxy = plan.proxy(environ)
-    return ProviderReport(
-        name=plan.name,
-        wire=plan.wire,
-        base_url=plan.base_url,
-        proxy=redact(proxy) if proxy else None,
-        keys=tuple(credential.label for credential in plan.credentials),
-        key_variables=plan.key_variables,
-        needs_key=plan.needs_key,
-        models=plan.models,
-    )
 
 
 def _print(made: Report) -> None:
@@ -125,19 +52,16 @@ def _print(made: Report) -> None:
     for row in made.providers:
         table.add_row(row.name, _address(row), _keys(row), _models(row))
     console = open_console()
-    console.print(
-        f"{made.config} is valid. `synapse serve` runs up to {made.slots} tasks at once and listens on\n",
-        soft_wrap=True,
-    )
+    summary = f"{made.config} is valid. `synapse serve` runs up to {made.slots} tasks at once and listens on\n"
+    console.print(summary, soft_wrap=True)
     console.print(f"  HTTP  {scheme}://{made.host}:{made.http_port or '(any free port)'}")
     console.print(f"  gRPC  {made.host}:{made.grpc_port or '(any free port)'}{encrypted}\n")
     console.print(table)
     for row in made.providers:
         if row.lacks_key:
             variables = " or ".join(row.key_variables)
-            console.print(
-                f"\n{row.name} has no key, so its models answer with an error: set {variables}", style="yellow"
-            )
+            told = f"\n{row.name} has no key, so its models answer with an error: set {variables}"
+            console.print(told, style="yellow", soft_wrap=True)
 
 
 def _address(row: ProviderReport) -> str:

@@ -10,7 +10,7 @@ import dotenv
 import yaml
 
 from synapse.config.errors import ConfigError
-from synapse.config.tree import MAP_TAG, STR_TAG, compose, is_null, is_text, null_node, read
+from synapse.config.tree import MAP_TAG, STR_TAG, compose, is_null, is_text, null_node, pairs, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,14 +53,14 @@ def _put(node: Node, keys: Sequence[str], value: Node, path: str = "the file") -
     mark = value.start_mark
     if not is_null(node) and not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{mark.name}: {path} is no mapping, so nothing in it can be set")
-    pairs = [] if is_null(node) else list(node.value)
-    index = next((index for index, (key, _) in enumerate(pairs) if _names(keys[0], key)), len(pairs))
-    if index == len(pairs):
-        pairs.append((yaml.ScalarNode(STR_TAG, keys[0].lower(), mark, mark), null_node(mark.name)))
-    key, old = pairs[index]
+    entries = pairs(node)
+    index = next((index for index, (key, _) in enumerate(entries) if _names(keys[0], key)), len(entries))
+    if index == len(entries):
+        entries.append((yaml.ScalarNode(STR_TAG, keys[0].lower(), mark, mark), null_node(mark.name)))
+    key, old = entries[index]
     here = key.value if path == "the file" else f"{path}.{key.value}"
-    pairs[index] = (key, _put(old, keys[1:], value, here))
-    return yaml.MappingNode(MAP_TAG, pairs, node.start_mark, node.end_mark)
+    entries[index] = (key, _put(old, keys[1:], value, here))
+    return yaml.MappingNode(MAP_TAG, entries, node.start_mark, node.end_mark)
 
 
 def _names(key: str, node: Node) -> bool:

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
+import types
+from typing import Union, get_args, get_origin
+
+import msgspec
 from msgspec import inspect
+
+
+def members_of(kind: object) -> tuple[object, ...]:
+    """Give the types of a union, or the type itself."""
+    return get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
+
+
+def takes_text(kind: object) -> bool:
+    """Tell whether text belongs there, or may."""
+    return any(get_args(member)[:1] == (str,) for member in members_of(kind))
 
 
 def expected(kind: object) -> str:
     """Describe the values of a type: `an integer from 0 to 65535`."""
-    return _describe(inspect.type_info(kind))
+    return " or ".join(_describe(member) for member in members_of(kind) if member is not types.NoneType)
 
 
-def takes_text(kind: object) -> bool:
-    """Tell whether any text may stand there."""
-    info = inspect.type_info(kind)
-    members = info.types if isinstance(info, inspect.UnionType) else (info,)
-    return any(isinstance(_bare(member), inspect.StrType) for member in members)
+def _describe(kind: object) -> str:
+    if get_origin(kind) is dict:
+        return "a mapping of at least one provider by its name"
+    if get_origin(kind) is tuple:
+        return f"a list with at least one item: {expected(get_args(kind)[0])}"
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return f"a mapping of {', '.join(kind.__struct_fields__)}"
+    return _describe_scalar(inspect.type_info(kind))
 
 
-def _bare(info: inspect.Type) -> inspect.Type:
-    return info.type if isinstance(info, inspect.Metadata) else info
-
-
-def _describe(info: inspect.Type) -> str:
+def _describe_scalar(info: inspect.Type) -> str:
     match info:
         case inspect.Metadata(extra_json_schema={"description": str(text)}):
-            words = text
+            return text
         case inspect.IntType(ge=low, le=high):
-            words = f"an integer {_range(low, high)}"
+            return f"an integer {_range(low, high)}"
         case inspect.FloatType(gt=0):
-            words = "a number above 0"
+            return "a number above 0"
         case inspect.FloatType(ge=low, le=high):
-            words = f"a number {_range(low, high)}"
+            return f"a number {_range(low, high)}"
         case inspect.LiteralType(values=values):
-            words = f"one of {', '.join(map(str, values))}"
-        case inspect.UnionType(types=members):
-            words = " or ".join(_describe(member) for member in members if not isinstance(member, inspect.NoneType))
-        case inspect.VarTupleType(item_type=item):
-            words = f"a list with at least one item: {_describe(item)}"
-        case inspect.DictType():
-            words = "a mapping of names"
-        case inspect.StructType(fields=fields):
-            words = f"a mapping of {', '.join(field.name for field in fields)}"
+            return f"one of {', '.join(map(str, values))}"
         case _:
-            words = "text"
-    return words
+            return "text"
 
 
 def _range(low: float | None, high: float | None) -> str:

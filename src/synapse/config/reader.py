@@ -6,14 +6,14 @@ import difflib
 import math
 import re
 import types
-from typing import TYPE_CHECKING, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
 
-from synapse.config.expected import expected, takes_text
+from synapse.config.expected import expected, members_of, takes_text
 from synapse.config.schema import NAMES_THAT_TELL, PROVIDER_TYPES, ModelConfig, ProviderConfig, ProviderType
-from synapse.config.tree import child, is_null, is_text, scalar, show
+from synapse.config.tree import child, is_null, is_text, pairs, scalar, show
 from synapse.logs import redact
 
 if TYPE_CHECKING:
@@ -41,10 +41,13 @@ class Reader:
 
         A section without content has its defaults.
         """
+        if not isinstance(node, yaml.MappingNode) and not is_null(node):
+            self._refuse(node, kind, path)
+            return None
         errors_before = len(self.errors)
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
         values = given
-        for key, value in self._pairs(node, path, kind):
+        for key, value in self._pairs(node, path):
             if key.value in fields:
                 values[key.value] = self._value(value, fields[key.value].type, _join(path, key.value))
             else:
@@ -66,7 +69,7 @@ class Reader:
             return self._models(node, kind, path)
         if get_origin(kind) is tuple:
             return self._list(node, kind, path)
-        members = get_args(kind) if get_origin(kind) in {Union, types.UnionType} else (kind,)
+        members = members_of(kind)
         if is_null(node) and types.NoneType in members:
             return None
         structs = [member for member in members if isinstance(member, type) and issubclass(member, msgspec.Struct)]
@@ -92,11 +95,13 @@ class Reader:
         return tuple(self._value(value, item, f"{path}[{index}]") for index, value in enumerate(node.value))
 
     def _models(self, node: Node, kind: object, path: str) -> dict[str, object]:
-        if is_null(node) or not node.value:
+        if not isinstance(node, yaml.MappingNode) or not node.value:
             self._refuse(node, kind, path)
+            return {}
         provider = get_args(kind)[1]
-        pairs = self._pairs(node, path, kind)
-        return {key.value: self._value(value, provider, _join(path, key.value)) for key, value in pairs}
+        return {
+            key.value: self._value(value, provider, _join(path, key.value)) for key, value in self._pairs(node, path)
+        }
 
     def _provider(self, node: Node, path: str) -> ProviderConfig | None:
         name = path.partition(".")[2]
@@ -118,15 +123,10 @@ class Reader:
             where = f"{first} ({self._places[first]})"
             self.note(path, f'got "{code}", expected a code of its own: {where} has it already')
 
-    def _pairs(self, node: Node, path: str, kind: object) -> Iterator[tuple[yaml.ScalarNode, Node]]:
-        if is_null(node):
-            return
-        if not isinstance(node, yaml.MappingNode):
-            self._refuse(node, kind, path)
-            return
+    def _pairs(self, node: Node, path: str) -> Iterator[tuple[yaml.ScalarNode, Node]]:
         seen: dict[str, str] = {}
-        for key, value in node.value:
-            if not is_text(key):
+        for key, value in pairs(node):
+            if not isinstance(key, yaml.ScalarNode) or not is_text(key):
                 self._note(key, path, f"got {show(key)} as a key, expected text; in quotes it is text")
             elif key.value in seen:
                 self._note(key, _join(path, key.value), f"given twice, the first time at {seen[key.value]}")

@@ -57,7 +57,7 @@ def compose(text: str, name: str, *, lines: bool = True) -> Node:
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
         raise wrong(line, f"this is not YAML: the character U+{exc.character:04X} may not stand in it") from exc
-    except ValueError as exc:  # chr(): "\U0011FFFF"
+    except (ValueError, OverflowError) as exc:  # chr(): "\UFFFFFFFF"
         raise wrong(loader.line + 1, "this is not YAML: an escape stands for no character there is") from exc
     except RecursionError as exc:
         raise wrong(loader.line + 1, "this is nested too deeply") from exc
@@ -80,10 +80,14 @@ def is_text(node: Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == STR_TAG
 
 
+def pairs(node: Node) -> list[tuple[Node, Node]]:
+    """Give the keys and values of a mapping; nothing of what is none."""
+    return list(node.value) if isinstance(node, yaml.MappingNode) else []
+
+
 def child(node: Node, key: str) -> Node | None:
     """Give what stands under a key of a mapping, where it is one and has the key."""
-    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-    return next((value for name, value in pairs if is_text(name) and name.value == key), None)
+    return next((value for name, value in pairs(node) if is_text(name) and name.value == key), None)
 
 
 def scalar(node: Node) -> Scalar:

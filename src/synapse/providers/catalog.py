@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from synapse.config import ModelConfig, ProviderType, SimulatorProvider
+from synapse.config import ConfigError, ModelConfig, ProviderType, SimulatorProvider
 from synapse.domain.credential import Credential
 from synapse.providers.keys import parse_keys
 from synapse.providers.proxies import proxy_for
@@ -75,7 +75,10 @@ class ProviderPlan(msgspec.Struct, frozen=True):
 
     def proxy(self, environ: Mapping[str, str]) -> str | None:
         """Give the URL of the proxy through which the environment says to reach it. Raises ConfigError."""
-        return proxy_for(self.base_url, environ)
+        try:
+            return proxy_for(self.base_url, environ)
+        except ValueError as exc:
+            raise ConfigError(str(exc)) from exc
 
 
 def resolve(config: Config, environ: Mapping[str, str]) -> tuple[ProviderPlan, ...]:
@@ -106,6 +109,10 @@ def _model(entry: str | ModelConfig) -> tuple[str, str]:
 def _credentials(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[Credential, ...]:
     found: dict[str, Credential] = {}
     for variable in variables:
-        for credential in parse_keys(environ.get(variable, ""), variable):
+        try:
+            credentials = parse_keys(environ.get(variable, ""))
+        except ValueError as exc:
+            raise ConfigError(f"{variable}: {exc}") from exc
+        for credential in credentials:
             found.setdefault(credential.key, credential)
     return tuple(found.values())

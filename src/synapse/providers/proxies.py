@@ -7,8 +7,6 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from synapse.config import ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,8 +20,8 @@ def proxy_for(base_url: str, environ: Mapping[str, str]) -> str | None:
     """Give the URL of the proxy for a base URL, or None for a direct connection.
 
     Small letters win over capitals, HTTP_PROXY and HTTPS_PROXY over ALL_PROXY; NO_PROXY has hosts (which include their
-    subdomains), `.suffix`, `host:port`, networks (`10.0.0.0/8`) and `*`. Raises ConfigError for a proxy that is no HTTP
-    proxy.
+    subdomains), `.suffix`, `host:port`, networks (`10.0.0.0/8`) and `*`. Raises ValueError, with the variable's name,
+    for a proxy that is no HTTP proxy.
     """
     url = urlsplit(base_url)
     variable, proxy = _first(environ, f"{url.scheme}_proxy", "all_proxy")
@@ -32,7 +30,7 @@ def proxy_for(base_url: str, environ: Mapping[str, str]) -> str | None:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if not _is_http(proxy):
-        raise ConfigError(f"{variable}: not the address of an HTTP proxy, such as http://proxy.example.com:3128")
+        raise ValueError(f"{variable}: not the address of an HTTP proxy, such as http://proxy.example.com:3128")
     return proxy
 
 
