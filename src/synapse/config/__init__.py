@@ -26,6 +26,7 @@ from synapse.config.schema import (
     cpu_cores,
 )
 from synapse.config.tree import compose, read
+from synapse.logs import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +71,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         server = msgspec.structs.replace(config.server, tls=_found(config.server.tls, path.parent, reader))
         config = msgspec.structs.replace(config, server=server)
     if config is None or reader.errors:
-        raise ConfigError("\n".join(reader.errors))
+        raise ConfigError("\n".join(_told(error) for error in reader.errors))
     return config
 
 
@@ -80,3 +81,9 @@ def _found(tls: TlsConfig, folder: Path, reader: Reader) -> TlsConfig:
         if not file.is_file():
             reader.note(f"server.tls.{name}", f"got a path to no file ({file}), expected a PEM file")
     return TlsConfig(cert=str(files["cert"]), key=str(files["key"]))
+
+
+def _told(error: str) -> str:
+    """Make an error fit for a terminal and a log: one line, no control characters from the file, no keys."""
+    shown = error if error.isprintable() else error.encode("unicode_escape").decode()
+    return redact(shown)

@@ -14,7 +14,6 @@ import yaml
 from synapse.config.expected import expected, members_of, takes_text
 from synapse.config.schema import NAMES_THAT_TELL, PROVIDER_TYPES, ModelConfig, ProviderConfig, ProviderType
 from synapse.config.tree import child, is_null, is_text, pairs, scalar, show
-from synapse.logs import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,7 +139,7 @@ class Reader:
         self._note(node, path, f"got {show(node)}, expected {expected(kind)}{hint}")
 
     def _note(self, node: Node, path: str, problem: str) -> None:
-        about = f"{redact(path)}: " if path else ""
+        about = f"{path}: " if path else ""
         self.errors.append(f"{self._place(node)}: {about}{problem}")
 
     def _place(self, node: Node) -> str:

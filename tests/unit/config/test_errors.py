@@ -78,7 +78,7 @@ def test_a_bad_value_says_what_stood_there_and_what_belongs_there(
         ("gemini: [fast]", "gemini: got a list, expected a mapping of type, base_url, api_keys_env, codes"),
         ("gemini: {codes: [4]}", f"gemini.codes[0]: got 4, expected {CODE}; in quotes it is text"),
         ("gemini: {codes: [a b]}", f'gemini.codes[0]: got "a b", expected {CODE}'),
-        ('gemini: {codes: ["\\ud800"]}', f'gemini.codes[0]: got "\ud800", expected {CODE}'),
+        ('gemini: {codes: ["\\ud800"]}', f'gemini.codes[0]: got "\\ud800", expected {CODE}'),
         (
             "gemini: {codes: [a, {model: b}]}",
             "gemini.codes[1].code: missing, expected a model code (text without spaces)",
@@ -246,6 +246,13 @@ def test_a_key_in_the_wrong_place_is_not_repeated(errors_of: Callable[..., list[
     assert 'models.gemini.api_keys_env: got "AIza…"' in errors[1]
 
 
+def test_what_the_file_says_cannot_play_with_the_terminal(errors_of: Callable[..., list[str]]) -> None:
+    """Control characters are shown by their names, so that an error stays one line."""
+    assert errors_of(f'"\\e[2Jx\\ny": 1\n{GOOD}') == [
+        "config.yaml:1: \\x1b[2Jx\\ny: unknown key; Known here: server, worker, queue, retry, providers, models"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -264,7 +271,7 @@ def test_a_key_in_the_wrong_place_is_not_repeated(errors_of: Callable[..., list[
         ("a: 1\nb: *c", "2: this is not YAML: found undefined alias 'c'"),
         ("a: 1\nb: \x07", "2: this is not YAML: the character U+0007 may not stand in it"),
         ('a: 1\nb: "\\UFFFFFFFF"', "2: this is not YAML: an escape stands for no character there is"),
-        ("a:\n " + "[" * 5000, "2: this is nested too deeply"),
+        ("a:\n " + "[" * 1000, "2: this is nested too deeply"),
     ],
 )
 def test_what_is_no_yaml_is_told_with_its_line(errors_of: Callable[..., list[str]], text: str, error: str) -> None:
