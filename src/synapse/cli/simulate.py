@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from synapse.cli.terminal import complain
 
 if TYPE_CHECKING:
-    from synapse.simulator import Fault, Options
+    from synapse.simulator import Fault, Options, Simulator
 
 _USAGE = 2
 _DESCRIPTION = """\
@@ -44,31 +44,33 @@ def run(arguments: argparse.Namespace) -> int:
     """Simulate until told to stop: by SIGTERM or Ctrl-C. Raises `OSError` where the port cannot be had."""
     import uvloop  # noqa: PLC0415 - help needs it not
 
+    from synapse.simulator import Simulator  # noqa: PLC0415 - the same
+
     try:
-        options = _options(arguments)
-        return uvloop.run(_simulate(options))
+        simulator = Simulator(_options(arguments))
     except ValueError as error:
         complain(str(error))
         return _USAGE
+    uvloop.run(_serve(simulator))
+    return 0
 
 
-async def _simulate(options: Options) -> int:
+async def _serve(simulator: Simulator) -> None:
     import asyncio  # noqa: PLC0415 - help needs it not
     import signal  # noqa: PLC0415 - the same
-
-    from synapse.simulator import Simulator  # noqa: PLC0415 - the same
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Simulator(options).serve() as url:
+    async with simulator.serve() as url:
         print(f"simulator ready at {url}", flush=True)
         await stop.wait()
-    return 0
 
 
 def _add_answers(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds to the first token (default: 0)")
+    group.add_argument(
+        "--latency", type=float, default=0.0, metavar="S", help="seconds to the first token (default: 0)"
+    )
     group.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens of an answer (default: 64)")
     group.add_argument("--interval", type=float, default=0.0, metavar="S", help="seconds between tokens (default: 0)")
     group.add_argument("--coalesce", action="store_true", help="without an interval, send a stream in one piece")
@@ -78,9 +80,9 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="RATE:KIND",
-        help="how large a share of the requests goes wrong how, like 0.1:503; may be repeated. 429: an error that tells "
-        "nothing of quotas; 500, 503: those errors; cut: the connection closes amid the answer; stall: the answer stops "
-        "coming; malformed: some of it is no JSON; slow: it takes ten times as long",
+        help="how large a share of the requests goes wrong how, like 0.1:503; may be repeated. 429: an error that "
+        "tells nothing of quotas; 500, 503: those errors; cut: the connection closes amid the answer; stall: the "
+        "answer stops coming; malformed: some of it is no JSON; slow: it takes ten times as long",
     )
     group.add_argument("--replay", type=Path, metavar="DIR", help="answer from the recordings in this directory")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default: 0)")

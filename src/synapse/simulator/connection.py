@@ -23,8 +23,8 @@ class Connection(HttpToolsProtocol):
     """Whether the caller has closed the connection, or we have."""
     _sleeper: asyncio.Future[None] | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin. The narrower type of transport is uvicorn's."""
         super().connection_made(transport)
         self.app_state = {"connection": self}
 

@@ -47,7 +47,7 @@ class Dice:
     def __init__(self, faults: tuple[Fault, ...], seed: int) -> None:
         """Take how often each fault happens."""
         self._faults = faults
-        self._random = random.Random(seed)  # noqa: S311  no secret is made of it
+        self._random = random.Random(seed)  # noqa: S311 - no secret is made of it
 
     def roll(self) -> Roll | None:
         """Return what goes wrong with the next answer; the faults exclude each other."""

@@ -20,7 +20,7 @@ lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor inc
 aliqua enim ad minim veniam quis nostrud exercitation ullamco laboris nisi aliquip ex ea commodo consequat duis aute
 irure in reprehenderit voluptate velit esse cillum eu fugiat nulla pariatur excepteur sint occaecat cupidatat non
 proident sunt culpa qui officia deserunt mollit anim id est laborum
-""".split()  # noqa: SIM905  a list of literals is five times as long
+""".split()  # noqa: SIM905 - as a list of literals it is five times as long
 _RING = 4096
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+")
 
@@ -67,7 +67,7 @@ class Writer:
 
     def __init__(self, seed: int, tokens: int) -> None:
         """Take the seed of all that is random, and the length of an answer in tokens."""
-        self._random = random.Random(seed)  # noqa: S311  no secret is made of it
+        self._random = random.Random(seed)  # noqa: S311 - no secret is made of it
         self._tokens = tokens
         words = self._random.choices(_WORDS, k=_RING + max(tokens, THOUGHT_TOKENS))
         self._ring = [b" " + word.encode() for word in words]

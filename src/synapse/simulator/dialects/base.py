@@ -121,7 +121,7 @@ class Stream(msgspec.Struct):
     """What is sent from time to time while there is no token."""
 
 
-class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
+class Refusal(Exception):
     """The request is answered with an error; the reply is what the provider would say."""
 
     def __init__(self, reply: Reply) -> None:

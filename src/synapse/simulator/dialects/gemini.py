@@ -125,17 +125,17 @@ def fault(ask: Ask, kind: FaultKind) -> Reply:
     return errors.fault(kind, ask.form)
 
 
-def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, now: float) -> Reply:  # noqa: ARG001
+def over_quota(ask: Ask, violations: Sequence[Violation], _standing: Standing, now: float) -> Reply:
     """Give the 429 that lists every quota the request would break."""
     return errors.over_quota(ask.model, violations, now, ask.form)
 
 
-def allowance(standing: Standing) -> Headers:  # noqa: ARG001
+def allowance(_standing: Standing) -> Headers:
     """Return no headers: the API tells nothing of what is left."""
     return []
 
 
-def not_found(target: Target, form: Form, message: str) -> Reply:  # noqa: ARG001
+def not_found(_target: Target, form: Form, message: str) -> Reply:
     """Give the 404 of a model that is not there."""
     return errors.error(404, message, form=form)
 

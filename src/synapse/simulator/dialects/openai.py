@@ -35,6 +35,8 @@ ZONE = "UTC"
 _JSON: Headers = [(b"content-type", b"application/json")]
 _VERSION: Headers = [(b"openai-version", b"2020-10-01"), (b"openai-processing-ms", b"1")]
 _NAMES = ("gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5-mini", "gpt-5-nano")
+_SECOND = 1000
+"""In milliseconds."""
 _FAULTS = {
     FaultKind.RATE_LIMITED: (429, "Rate limit reached.", "rate_limit_error", "rate_limit_exceeded"),
     FaultKind.INTERNAL: (500, "The server had an error while processing your request.", "server_error", None),
@@ -50,7 +52,7 @@ _QUOTAS = {
 route = chat.route
 
 
-def key(request: Request, target: Target) -> str:  # noqa: ARG001
+def key(request: Request, _target: Target) -> str:
     """Take the key from the bearer token."""
     found = chat.bearer(request)
     if not found:
@@ -60,7 +62,7 @@ def key(request: Request, target: Target) -> str:  # noqa: ARG001
     return found
 
 
-def read(request: Request, target: Generate, body: bytes) -> Ask:  # noqa: ARG001
+def read(_request: Request, target: Generate, body: bytes) -> Ask:
     """Read a request, letting unknown fields pass."""
     ask = chat.read(body, lambda mistake: _refuse(400, mistake.message, mistake.param, mistake.code))
     if ask.model.startswith("missing"):
@@ -82,18 +84,18 @@ def stream(ask: Ask, answer: Answer) -> Stream:
     return Stream(headers, chunks.deltas(), answer.spoken_tokens, lead=chunks.roles(), tail=tail)
 
 
-def broken(form: Form) -> bytes:  # noqa: ARG001
+def broken(_form: Form) -> bytes:
     """Return a chunk that breaks off."""
     return b'data: {"id":"chatcmpl-","object":"chat.completion.ch\n\n'
 
 
-def fault(ask: Ask, kind: FaultKind) -> Reply:  # noqa: ARG001
+def fault(_ask: Ask, kind: FaultKind) -> Reply:
     """Give an error status that has nothing to do with the request."""
     status, message, type_, code = _FAULTS[kind]
     return error(status, message, type_, code=code)
 
 
-def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, now: float) -> Reply:  # noqa: ARG001
+def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, _now: float) -> Reply:
     """Give the 429 of the first quota that the request would break."""
     first = violations[0]
     type_, quota = _QUOTAS[first.measure]
@@ -117,7 +119,7 @@ def allowance(standing: Standing) -> Headers:
     return headers
 
 
-def not_found(target: Target, form: Form, message: str) -> Reply:  # noqa: ARG001
+def not_found(_target: Target, _form: Form, message: str) -> Reply:
     """Give the 404 of a model that is not there."""
     return error(404, message, code="model_not_found")
 
@@ -143,11 +145,12 @@ def error(
 
 def go_duration(seconds: float) -> str:
     """Write a duration as Go does: `6ms`, `1.5s`, `1m26.4s`, `24h0m0s`."""
-    if seconds < 1:
-        return f"{round(seconds * 1000)}ms" if seconds > 0 else "0s"
-    minutes, rest = divmod(round(seconds, 3), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    text = f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
+    milliseconds = round(seconds * _SECOND)
+    if milliseconds < _SECOND:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    minutes, rest = divmod(milliseconds, 60 * _SECOND)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest / _SECOND:.3f}".rstrip("0").rstrip(".") + "s"
     if hours or minutes:
         text = f"{minutes}m{text}"
     return f"{hours}h{text}" if hours else text

@@ -52,7 +52,7 @@ def route(request: Request) -> Target | None:
     return chat.route(request) if "/api/v1/" in request.path else None
 
 
-def key(request: Request, target: Target) -> str:  # noqa: ARG001
+def key(request: Request, _target: Target) -> str:
     """Take the key from the bearer token."""
     found = chat.bearer(request)
     if not found:
@@ -62,7 +62,7 @@ def key(request: Request, target: Target) -> str:  # noqa: ARG001
     return found
 
 
-def read(request: Request, target: Generate, body: bytes) -> Ask:  # noqa: ARG001
+def read(_request: Request, _target: Generate, body: bytes) -> Ask:
     """Read a request, letting unknown fields pass."""
     ask = chat.read(body, lambda mistake: Refusal(error(400, mistake.message)))
     if ask.model.startswith("missing"):
@@ -88,18 +88,18 @@ def stream(ask: Ask, answer: Answer) -> Stream:
     )
 
 
-def broken(form: Form) -> bytes:  # noqa: ARG001
+def broken(_form: Form) -> bytes:
     """Return a chunk that breaks off."""
     return b'data: {"id":"gen-","provider":"Simul\n\n'
 
 
-def fault(ask: Ask, kind: FaultKind) -> Reply:  # noqa: ARG001
+def fault(_ask: Ask, kind: FaultKind) -> Reply:
     """Give an error status that has nothing to do with the request; its 429 comes from a provider behind it."""
     status, message, metadata = _FAULTS[kind]
     return error(status, message, metadata)
 
 
-def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, now: float) -> Reply:  # noqa: ARG001
+def over_quota(_ask: Ask, violations: Sequence[Violation], _standing: Standing, now: float) -> Reply:
     """Give the 429 of OpenRouter's own limits, whose headers are in the body too."""
     last = max(violations, key=lambda violation: violation.opens_in)
     told = {
@@ -112,17 +112,17 @@ def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, no
     return refusal
 
 
-def allowance(standing: Standing) -> Headers:  # noqa: ARG001
+def allowance(_standing: Standing) -> Headers:
     """Return no headers: only a 429 tells what is left."""
     return []
 
 
-def not_found(target: Target, form: Form, message: str) -> Reply:  # noqa: ARG001
+def not_found(_target: Target, _form: Form, message: str) -> Reply:
     """Give the 404 of a model that is not there."""
     return error(404, message)
 
 
-def models(request: Request, target: Models, recorded: bytes | None) -> Reply:  # noqa: ARG001
+def models(_request: Request, target: Models, recorded: bytes | None) -> Reply:
     """Give the models, or one of them. No key is needed for it."""
     if recorded is not None:
         return Reply(200, recorded, _JSON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypedDict, cast
 
 import msgspec
@@ -13,6 +14,7 @@ from synapse.simulator.replay.pieces import sse_data
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ERRORS = range(400, 600)
 _CHOICE_ONLY = frozenset({"delta", "finish_reason", "message", "native_finish_reason", "text", "token_ids"})
 _CHUNK_ONLY = frozenset({"choices", "obfuscation", "object", "usage"})
 
@@ -87,7 +89,7 @@ def divide(whole: Chunk, *, usage: bool) -> Iterator[Chunk]:
 
 def _status(failure: Failure) -> int:
     code = failure.get("status_code", failure.get("code"))
-    return code if isinstance(code, int) and 400 <= code < 600 else 500  # noqa: PLR2004
+    return code if isinstance(code, int) and code in _ERRORS else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _empty(index: int) -> Choice:

@@ -25,6 +25,7 @@ _TYPES = {
     (True, Form.SSE): b"text/event-stream",
     (False, Form.PLAIN): b"application/json",
     (False, Form.SSE): b"text/event-stream; charset=utf-8",
+    (False, Form.ARRAY): b"application/json",
 }
 """The content type of each form, for Gemini and for all others."""
 
@@ -101,12 +102,12 @@ class Library:
     def _serve(self, recording: Recording, form: Form, *, usage: bool) -> Reply | Stream:
         if recording.status >= _ERRORS:
             body = b"[%b]" % recording.body if form is Form.ARRAY else recording.body
-            return Reply(recording.status, body, [*recording.headers])
+            return Reply(recording.status, body, _typed(recording, recording.form))
         status, body = _converted(recording, form, usage=usage)
-        headers = [*recording.headers] if recording.form is form else _retyped(recording, form)
+        headers = _typed(recording, form)
         if form is Form.PLAIN:
             return Reply(status, body, headers)
-        pieces = cut(body, Random(f"{self._seed}/{recording.name}"))  # noqa: S311  no secret is made of it
+        pieces = cut(body, Random(f"{self._seed}/{recording.name}"))  # noqa: S311 - no secret is made of it
         return Stream(headers, iter(pieces), len(pieces))
 
 
@@ -127,7 +128,11 @@ def _converted(recording: Recording, form: Form, *, usage: bool) -> tuple[int, b
     return recording.status, chat.to_stream(recording.body, usage=usage)
 
 
-def _retyped(recording: Recording, form: Form) -> Headers:
+def _typed(recording: Recording, form: Form) -> Headers:
+    """Return the recorded headers, with the content type of another form, or where none was recorded."""
+    names = [name for name, _ in recording.headers]
+    if form is recording.form and b"content-type" in names:
+        return [*recording.headers]
     kind = _TYPES[recording.dialect == gemini.NAME, form]
     return [*((name, value) for name, value in recording.headers if name != b"content-type"), (b"content-type", kind)]
 

@@ -24,6 +24,7 @@ class Likeness(msgspec.Struct, frozen=True):
     images: int = 0
     streamed: bool = False
     config: object = None
+    messages: int = 0
 
     def compare(self, other: Likeness) -> tuple[bool, ...]:
         """Tell in what two requests agree; of two such answers, the greater one is the better match."""
@@ -33,6 +34,7 @@ class Likeness(msgspec.Struct, frozen=True):
             self.images == other.images,
             self.streamed == other.streamed,
             self.config == other.config,
+            self.messages == other.messages,
         )
 
 
@@ -54,6 +56,7 @@ def _of_gemini(body: bytes, form: Form) -> Likeness:
         images=sum("inlineData" in part or "fileData" in part for message in messages for part in message["parts"]),
         streamed=form is not Form.PLAIN,
         config=content.get("generationConfig") or None,
+        messages=len(messages),
     )
 
 
@@ -71,4 +74,5 @@ def _of_chat(body: bytes) -> Likeness:
         images=sum(part.type == "image_url" for part in parts),
         streamed=content.stream is True,
         config={name: value for name, value in fields.items() if name not in _NOT_CONFIG and value is not None},
+        messages=len(content.messages),
     )

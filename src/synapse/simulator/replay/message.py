@@ -47,7 +47,7 @@ def add_delta(message: Message, delta: Message) -> None:
     fields = cast("Fields", message)
     for name, value in delta.items():
         if name in _TEXTS and isinstance(value, str):
-            fields[name] = (fields.get(name) or "") + value  # type: ignore[operator]  # such a field is text, or None
+            fields[name] = f"{fields.get(name) or ''}{value}"
         elif name in _LISTS and isinstance(value, list):
             fields[name] = [*cast("list[object]", fields.get(name) or []), *value]
         elif name not in {"tool_calls", "reasoning_details"}:
