@@ -130,6 +130,21 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
     assert stream.end() == []
 
 
+def test_what_is_kept_can_be_asked_for() -> None:
+    """Who reads a stream can end one that keeps growing without an event, in one line or in many."""
+    stream = EventStream()
+
+    assert stream.pending == 0
+    stream.feed(b"data: 12345\ndata: 67")
+    assert stream.pending > len("12345data: 67")
+    stream.feed(b"\n\n")
+    assert stream.pending == 0
+    stream.feed(b"x\n" * 1000)
+    assert stream.pending > 2000
+    stream.end()
+    assert stream.pending == 0
+
+
 def test_time_is_linear_in_the_length_of_a_line() -> None:
     """A line of 20 MB in pieces of 1 KB costs no more a byte than one of 2 MB: nothing is copied again and again."""
 

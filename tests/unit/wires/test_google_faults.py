@@ -44,7 +44,21 @@ def _classify(status: int, body: bytes, headers: dict[str, str] | None = None) -
 
 
 @pytest.mark.parametrize(
-    "reason", ["API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "CONSUMER_SUSPENDED", "BILLING_DISABLED"]
+    "reason",
+    [
+        "API_KEY_INVALID",
+        "API_KEY_SERVICE_BLOCKED",
+        "API_KEY_OF_NEXT_YEAR",
+        "ACCOUNT_STATE_INVALID",
+        "BILLING_DISABLED",
+        "CONSUMER_INVALID",
+        "CONSUMER_SUSPENDED",
+        "CREDENTIALS_MISSING",
+        "SERVICE_DISABLED",
+        "SERVICE_NOT_ACTIVATED",
+        "USER_BLOCKED_BY_ADMIN",
+        "USER_PROJECT_DENIED",
+    ],
 )
 @pytest.mark.parametrize("status", [400, 403])
 def test_a_reason_that_speaks_of_the_key_makes_it_dead(reason: str, status: int) -> None:
@@ -60,6 +74,13 @@ def test_a_reason_that_speaks_of_the_key_makes_it_dead(reason: str, status: int)
 def test_a_dead_key_is_known_by_its_message_where_there_is_no_reason(said: str) -> None:
     """Details may have been lost on the way."""
     assert _classify(400, _error(400, message=said)).kind is FailureClass.CREDENTIAL_DEAD
+
+
+def test_a_reason_is_believed_before_a_message() -> None:
+    """A message may quote the caller; where there is a reason, only that counts."""
+    body = _error(400, _info("FIELD_INVALID"), message="contents[0].text 'API key not valid' is too odd")
+
+    assert _classify(400, body).kind is FailureClass.CALLER_FAULT
 
 
 @pytest.mark.parametrize(
@@ -87,6 +108,20 @@ def test_a_day_used_up_wins_over_the_delay_beside_it() -> None:
         assert _classify(429, body, {"retry-after": "3"}) == Failure(
             FailureClass.QUOTA_DAY, "Please retry in 997.965142ms.", 429
         )
+
+
+@pytest.mark.parametrize(
+    "name", ["GenerateContentInputTokensPerModelPerDay-FreeTier", "requests_per_day", "DailyRequestsPerProject"]
+)
+def test_the_day_has_several_names(name: str) -> None:
+    """Requests or tokens, in this spelling or that."""
+    assert _classify(429, _error(429, _quotas((name, "9")), _retry("3s"))).kind is FailureClass.QUOTA_DAY
+
+
+def test_a_day_is_known_by_the_message_where_no_quota_is_named() -> None:
+    """Details may have been lost on the way."""
+    for said in ("Daily limit reached. Please retry in 5s.", "Requests per day: all used. Please retry in 5s."):
+        assert _classify(429, _error(429, message=said)).kind is FailureClass.QUOTA_DAY
 
 
 def test_a_day_used_up_wins_among_several_quotas() -> None:

@@ -126,6 +126,21 @@ def test_thinking_is_part_of_the_output() -> None:
     )
 
 
+def test_counts_may_be_null_and_the_total_is_the_servers_own() -> None:
+    """Google's port counts thinking in the total alone."""
+    usage = {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}
+    nothing = {
+        "prompt_tokens": None,
+        "completion_tokens": None,
+        "completion_tokens_details": {"reasoning_tokens": None},
+    }
+
+    assert _plain({"content": "Hi"}, usage=usage).end == Finish(
+        FinishReason.STOP, Usage(input_tokens=35, output_tokens=12, total_tokens=109)
+    )
+    assert _plain({"content": "Hi"}, usage=nothing).end == STOP
+
+
 @pytest.mark.parametrize("usage", [None, {}, [], "?", {"prompt_tokens": []}])
 def test_a_usage_that_cannot_be_read_does_not_spoil_the_answer(usage: object) -> None:
     """No counts are better than no answer."""
@@ -221,6 +236,12 @@ def test_tool_calls_end_as_tool_calls() -> None:
     assert _plain({"content": None, "function_call": {"name": "f"}}).end == Finish(FinishReason.TOOL_CALLS)
 
 
+def test_a_tool_call_needs_no_text_and_no_reason_to_be_an_answer() -> None:
+    """The mark of the end behind a call ends it; one that was cut off by length ends by length."""
+    assert _stream(_chunk({"tool_calls": [TOOL]}), DONE).end == Finish(FinishReason.TOOL_CALLS)
+    assert _stream(_chunk({"tool_calls": [TOOL]}, "length"), DONE).end == Finish(FinishReason.LENGTH)
+
+
 @pytest.mark.parametrize("none", [None, []])
 def test_no_tool_calls_are_none(none: object) -> None:
     """An empty list and a null call nothing."""
@@ -239,7 +260,13 @@ def test_thinking_is_never_text(name: str) -> None:
 
 def test_content_may_come_in_pieces() -> None:
     """A list of typed pieces; those of thinking are left out."""
-    pieces = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Hi"}]
+    pieces = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "reasoning", "text": "hm"},
+        {"type": "text", "text": "H"},
+        {"type": "text", "text": None},
+        {"type": "text", "text": "i"},
+    ]
 
     assert _plain({"content": pieces}).text == "Hi"
 
@@ -266,8 +293,15 @@ def test_a_whole_message_behind_deltas_is_not_said_again() -> None:
 
 
 def test_chunks_may_have_no_choices() -> None:
-    """Missing, null or empty."""
-    assert _stream({}, {"choices": None}, {"choices": []}, _said("Hi"), _chunk({}, "stop")) == Heard("Hi", STOP)
+    """Missing, null, empty, or without words."""
+    assert _stream(
+        {},
+        {"choices": [{"index": 0, "finish_reason": None}]},
+        {"choices": None},
+        {"choices": []},
+        _said("Hi"),
+        _chunk({}, "stop"),
+    ) == Heard("Hi", STOP)
 
 
 def test_only_the_first_choice_is_the_answer() -> None:
@@ -350,8 +384,21 @@ def test_what_is_broken_behind_the_end_is_let_go() -> None:
     """A cut in the usage or in the mark of the end takes nothing from the text."""
     whole = b"".join(b"data: " + json.dumps(item).encode() + b"\n\n" for item in (_said("Hi"), _chunk({}, "stop")))
 
-    for rest in (b'data: {"choices":[],"us', b"data: [DO", b"data:"):
+    for rest in (b'data: {"choices":[],"us', b"data: [DO"):
         assert hear(openai.WIRE, [whole + rest]) == Heard("Hi", STOP)
+
+
+def test_empty_data_is_nothing() -> None:
+    """An event without data keeps a connection alive and says nothing."""
+    assert _stream("", _said("Hi"), _chunk({}, "stop")) == Heard("Hi", STOP)
+
+
+def test_a_stream_sent_as_a_page_is_not_shown() -> None:
+    """Events in a body of another type hold the answer, which no error may repeat."""
+    failure = _failure_of(hear_plain(openai.WIRE, b"data: " + json.dumps(_said("my diary")).encode() + b"\n\n"))
+
+    assert "data:" in failure.message
+    assert "diary" not in failure.message
 
 
 def test_a_broken_chunk_before_the_end_is_a_failure() -> None:

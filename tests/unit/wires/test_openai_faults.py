@@ -71,6 +71,34 @@ def test_an_errors_own_name_says_more_than_its_status(status: int, name: str, ki
     assert _classify(status, _error(code=name, type="x", param=None)).kind is kind
 
 
+NAMES = {
+    FailureClass.CREDENTIAL_DEAD: (
+        "account_deactivated authentication authentication_error billing_hard_limit_reached billing_not_active "
+        "exceeded_current_quota_error expired_api_key insufficient_balance organization_spend_limit_exceeded "
+        "payment_required"
+    ),
+    FailureClass.CALLER_FAULT: (
+        "content_policy_violation exceed_context_size_error invalid_prompt invalid_request max_tokens_exceeded refusal "
+        "region_restricted string_too_long token_limit_exceeded unsupported_value wrong_endpoint"
+    ),
+    FailureClass.MODEL_GONE: (
+        "constraint_filtered free_variant_ended model_deprecated model_unavailable_upstream no_endpoints "
+        "privacy_restricted"
+    ),
+    FailureClass.OVERLOADED: (
+        "capacity_exhausted overloaded overloaded_error provider_overloaded service_unavailable_error "
+        "temporarily_unavailable unavailable_error"
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names.split()])
+def test_every_known_name_is_told_wherever_it_stands(kind: FailureClass, name: str) -> None:
+    """As code or as type, with a status that says nothing."""
+    assert _classify(500, _error(code=name)).kind is kind
+    assert _classify(500, _error(code=None, type=name.upper())).kind is kind
+
+
 def test_a_401_is_the_key_whatever_type_it_has() -> None:
     """OpenAI types it as an invalid request, DeepSeek codes it as one."""
     assert (
@@ -84,7 +112,7 @@ def test_a_page_with_403_says_nothing_of_the_key() -> None:
     assert _classify(403, b"<html>Attention Required! | Cloudflare</html>").kind is FailureClass.TRANSIENT
 
 
-@pytest.mark.parametrize("code", ["rate_limit_exceeded", "RateLimitReached"])
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "RateLimitReached", "rate_limit_reached", "rate_limit_error"])
 def test_a_rate_limit_is_a_short_window_with_its_delay(code: str) -> None:
     """The delay stands in a header."""
     assert _classify(429, _error(code=code), retry_after="20") == Failure(FailureClass.QUOTA_MINUTE, "m", 429, 20.0)
@@ -95,6 +123,17 @@ def test_milliseconds_of_nothing_do_not_hide_the_seconds() -> None:
     failure = _classify(429, _error(code="RateLimitReached"), retry_after="1", retry_after_ms="0")
 
     assert failure == Failure(FailureClass.QUOTA_MINUTE, "m", 429, 1.0)
+
+
+def test_a_rate_limit_without_any_delay_is_still_a_short_window() -> None:
+    """Its name says so; how long is for others to decide."""
+    assert _classify(429, _error(code="rate_limit_exceeded")) == Failure(FailureClass.QUOTA_MINUTE, "m", 429)
+
+
+@pytest.mark.parametrize("name", ["rate_limit_exceeded", "invalid_request_error"])
+def test_a_status_that_says_otherwise_is_believed_before_a_vague_name(name: str) -> None:
+    """A server error is none of the caller and none of a quota, whatever type it has."""
+    assert _classify(500, _error(type=name)).kind is FailureClass.TRANSIENT
 
 
 def test_a_bare_429_is_transient_with_its_hint() -> None:
@@ -179,9 +218,19 @@ def test_moderation_at_openrouter_is_the_callers_fault() -> None:
     assert failure == Failure(FailureClass.CALLER_FAULT, "Your input was flagged", 403)
 
 
-def test_a_key_limit_at_openrouter_is_the_key() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Key limit exceeded (total limit).",
+        "This API key has expired.",
+        "Your account is suspended.",
+        "Key is disabled.",
+        "A disabled key was used.",
+    ],
+)
+def test_a_forbidden_key_at_openrouter_is_the_key(said: str) -> None:
     """The same status, but it says key."""
-    assert _classify(403, _openrouter(403, "Key limit exceeded (total limit).")).kind is FailureClass.CREDENTIAL_DEAD
+    assert _classify(403, _openrouter(403, said)).kind is FailureClass.CREDENTIAL_DEAD
 
 
 def test_credits_used_up_at_openrouter_are_the_key() -> None:
@@ -259,6 +308,16 @@ def test_openrouters_headers_may_stand_in_the_body() -> None:
     body = _openrouter(429, PER_MINUTE, metadata={"headers": headers, "provider_name": None})
 
     assert _classify(429, body, date=DATE) == Failure(FailureClass.QUOTA_MINUTE, PER_MINUTE, 429, 31.0)
+
+
+def test_a_reset_may_be_a_number_of_seconds() -> None:
+    """As Together has it, under the same name as OpenRouter's instant."""
+    assert _classify(429, _error(type="x"), x_ratelimit_reset="12.5").retry_after == 12.5
+
+
+def test_a_reset_may_be_an_instant_in_seconds() -> None:
+    """Ten digits, not thirteen."""
+    assert _classify(429, _error(type="x"), x_ratelimit_reset=str(EPOCH + 9), date=DATE).retry_after == 9.0
 
 
 def test_a_reset_in_the_past_says_nothing() -> None:

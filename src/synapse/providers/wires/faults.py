@@ -121,13 +121,14 @@ def failure(
 def unreadable(data: bytes, error: Exception) -> Failure:
     """Say that an answer was not what it ought to be.
 
-    The beginning is shown only where it is no JSON at all: broken JSON may hold a piece of the model's answer.
+    Only what stands before all JSON is shown: broken JSON may hold a piece of the model's answer.
     """
-    if data.lstrip()[:1] in {b"{", b"["}:
+    shown = excerpt(data.partition(b"{")[0])
+    if shown.startswith("[") or not shown:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         said = f"the provider sent {len(data)} bytes of JSON that cannot be read: {reason}"
     else:
-        said = f"the provider sent something else than JSON: {excerpt(data)}"
+        said = f"the provider sent what is no answer: {shown}"
     return failure(FailureClass.TRANSIENT, said)
 
 

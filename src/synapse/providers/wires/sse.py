@@ -5,6 +5,8 @@ from __future__ import annotations
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _IGNORED = frozenset({b"", b"event", b"id", b"retry", b"data"})
 """Fields that no wire needs: comments have no name; `data` without a colon is an empty line of data."""
+_LINE_COST = 48
+"""Bytes that keeping a line takes beside its own."""
 
 
 class EventStream:
@@ -15,7 +17,7 @@ class EventStream:
     has been seen to put a bare JSON error between its events. Time is linear in what is fed, however it is cut.
     """
 
-    __slots__ = ("_data", "_skip_lf", "_start", "_tail")
+    __slots__ = ("_data", "_held", "_skip_lf", "_start", "_tail")
 
     def __init__(self) -> None:
         """Begin before the first byte."""
@@ -23,14 +25,16 @@ class EventStream:
         """The beginning of a line whose end has not come."""
         self._data: list[bytes] = []
         """The data lines of an event whose end has not come."""
+        self._held = 0
+        """What those lines take, in bytes: counted as they come, for there may be millions."""
         self._start = True
         self._skip_lf = False
         """The last piece ended in CR: an LF that comes next belongs to it."""
 
     @property
     def pending(self) -> int:
-        """Bytes kept for an event whose end has not come."""
-        return len(self._tail) + sum(map(len, self._data))
+        """Bytes of memory kept for an event whose end has not come."""
+        return len(self._tail) + self._held
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Take the next bytes and return the data of each event they complete."""
@@ -64,18 +68,27 @@ class EventStream:
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _events(self, lines: list[bytes]) -> list[bytes]:
-        events = []
-        data = self._data
         if self._start and lines:
             self._start = False
             lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+        events = []
         for line in lines:
             if line.startswith(b"data:"):
-                data.append(line[6:] if line[5:6] == b" " else line[5:])
+                self._keep(line[6:] if line[5:6] == b" " else line[5:])
             elif not line:
-                if data:
-                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
-                    data.clear()
+                if self._data:
+                    events.append(self._event())
             elif line.partition(b":")[0] not in _IGNORED:
-                data.append(line)
+                self._keep(line)
         return events
+
+    def _keep(self, line: bytes) -> None:
+        self._data.append(line)
+        self._held += len(line) + _LINE_COST
+
+    def _event(self) -> bytes:
+        data = self._data
+        event = data[0] if len(data) == 1 else b"\n".join(data)
+        data.clear()
+        self._held = 0
+        return event
