@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
+import socket
+import ssl
 from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
-from synapse.domain.events import Delta
 from synapse.domain.failure import Failure, FailureClass
 from synapse.providers.wires.sse import EventStream
 
@@ -75,12 +77,18 @@ class HttpProvider:
                 if response.status != _OK:
                     yield (await self._classify(response),)
                     return
-                decoder = self._wire.decoder()
-                if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    async for signals in _streamed(response, decoder):
+                answer = _Answer(self._wire.decoder())
+                if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                    yield answer.whole(await _read(response, ANSWER_LIMIT))
+                    return
+                read = response.content.readany
+                while piece := await read():
+                    signals = answer.feed(piece)
+                    if signals is not None:
                         yield signals
-                else:
-                    yield _whole(await _read(response, ANSWER_LIMIT), decoder)
+                    if answer.failed:
+                        return
+                yield answer.end()
         except aiohttp.ClientError as exc:
             yield (Failure(FailureClass.TRANSIENT, _explain(exc)),)
         except (TimeoutError, OSError) as exc:
@@ -91,42 +99,51 @@ class HttpProvider:
         return self._wire.classify(response.status, headers, await _read(response, _ERROR_LIMIT) or b"")
 
 
-async def _streamed(response: aiohttp.ClientResponse, decoder: Decoder) -> AsyncGenerator[Sequence[Signal], None]:
-    events = EventStream()
-    async for piece in response.content.iter_any():
-        arrived = events.feed(piece)
-        if arrived:  # comments alone are no progress
-            signals = _decode(arrived, decoder)
-            yield signals
-            if signals and isinstance(signals[-1], Failure):
-                return
-        elif events.pending > ANSWER_LIMIT:
-            yield (_too_large(),)
-            return
-    signals = _decode(events.end(), decoder)
-    if not signals or not isinstance(signals[-1], Failure):
-        signals.append(decoder.end())
-    yield signals
+class _Answer:
+    """Makes signals of the bytes of one answer."""
 
+    __slots__ = ("_decoder", "_events", "failed")
 
-def _decode(arrived: Sequence[bytes], decoder: Decoder) -> list[Signal]:
-    if len(arrived) == 1:
-        return list(decoder.feed(arrived[0]))
-    signals: list[Signal] = []
-    for data in arrived:
-        signals += decoder.feed(data)
-        if signals and not isinstance(signals[-1], Delta):
-            break
-    return signals
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._events = EventStream()
+        self.failed = False
+        """Whether the last signal was a failure: nothing more is to be read."""
 
+    def feed(self, piece: bytes) -> list[Signal] | None:
+        """Take the next piece of a stream; None when it held no data, as comments do not: that is no progress."""
+        arrived = self._events.feed(piece)
+        if arrived:
+            return self._decode(arrived)
+        if self._events.pending > ANSWER_LIMIT:
+            self.failed = True
+            return [_too_large()]
+        return None
 
-def _whole(body: bytes | None, decoder: Decoder) -> list[Signal]:
-    if body is None:
-        return [_too_large()]
-    signals = list(decoder.feed(body))
-    if not signals or isinstance(signals[-1], Delta):
-        signals.append(decoder.end())
-    return signals
+    def end(self) -> list[Signal]:
+        """Say what is left of a stream that has ended, and how it ended."""
+        signals = self._decode(self._events.end())
+        if not self.failed:
+            signals.append(self._decoder.end())
+        return signals
+
+    def whole(self, body: bytes | None) -> list[Signal]:
+        """Take a plain answer; None is one that was too large to read."""
+        if body is None:
+            return [_too_large()]
+        signals = self._decode((body,))
+        if not self.failed:
+            signals.append(self._decoder.end())
+        return signals
+
+    def _decode(self, arrived: Sequence[bytes]) -> list[Signal]:
+        signals: list[Signal] = []
+        for data in arrived:
+            signals += self._decoder.feed(data)
+            if signals and type(signals[-1]) is Failure:
+                self.failed = True
+                break
+        return signals
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
@@ -154,10 +171,19 @@ def _explain(exc: aiohttp.ClientError) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return f"the TLS certificate of {exc.host} is not accepted: {exc.certificate_error}"
         case aiohttp.ClientConnectorError():
-            return f"cannot connect to {exc.host}:{exc.port}: {exc.strerror or exc.os_error}"
+            return f"cannot connect to {exc.host}:{exc.port}: {_reason(exc.os_error)}"
+        case aiohttp.ClientResponseError():
+            return f"the provider's answer is not HTTP: {' '.join(exc.message.split())}"
         case aiohttp.ServerDisconnectedError():
             return "the provider closed the connection without an answer"
         case aiohttp.ClientPayloadError():
             return "the connection was cut in the middle of the answer"
         case _:
             return f"connection failed: {exc or type(exc).__name__}"
+
+
+def _reason(error: OSError) -> str:
+    """Say why there is no connection: asyncio's errors have the address where the system's words belong."""
+    if error.errno is None or isinstance(error, (socket.gaierror, ssl.SSLError)):
+        return str(error.strerror or error)
+    return os.strerror(error.errno)
