@@ -36,6 +36,7 @@ class Line(asyncio.Protocol):
         """Take the bytes to send."""
         self.data = b""
         self.closed = False
+        self.sent = False
         self._request = request
         self._transport: asyncio.Transport
 
@@ -44,6 +45,7 @@ class Line(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.write(self._request)
+        self.sent = True
 
     def data_received(self, data: bytes) -> None:
         """Keep what comes."""
@@ -97,13 +99,15 @@ class Caller:
         """Ask for text in a dialect, and return the whole answer."""
         return await self.ask(*call(dialect, prompt, stream=stream, **more))
 
-    async def line(self, dialect: str, prompt: str = "hello", *, stream: bool = False, **more: object) -> Line:
-        """Ask for text in a dialect, and return the connection that the answer comes on."""
+    async def line(
+        self, dialect: str, prompt: str = "hello", *, stream: bool = False, missing_bytes: int = 0, **more: object
+    ) -> Line:
+        """Ask for text in a dialect, perhaps not to the end, and return the connection that the answer comes on."""
         path, body, headers = call(dialect, prompt, stream=stream, **more)
         data = msgspec.json.encode(body)
         fields = {"host": "test", "content-length": str(len(data)), **headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        request = f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + data
+        request = f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + data[: len(data) - missing_bytes]
         host, _, port = self.url.removeprefix("http://").partition(":")
         _, line = await asyncio.get_running_loop().create_connection(lambda: Line(request), host, int(port))
         return line

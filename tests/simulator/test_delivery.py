@@ -154,6 +154,29 @@ async def test_a_caller_that_reads_no_further_and_leaves_is_noticed(simulate: Si
     assert caller.simulator.stats().disconnects == 1
 
 
+async def test_a_caller_that_leaves_before_the_end_of_its_request_has_asked_nothing(
+    simulate: Simulate, until: Until
+) -> None:
+    """It is not counted, and the simulator goes on."""
+    caller = await simulate()
+    line = await caller.line("gemini", missing_bytes=5)
+    await until(lambda: line.sent)
+
+    line.leave()
+
+    assert (await caller.gemini()).status == 200
+    assert caller.simulator.stats().requests == 1
+
+
+async def test_a_large_request_is_read_to_its_end(simulate: Simulate) -> None:
+    """Images come in many pieces."""
+    image = {"inlineData": {"mimeType": "image/png", "data": "A" * 900_000}}
+
+    answer = await (await simulate()).gemini(contents=[{"parts": [image, {"text": "echo seen"}]}])
+
+    assert b'"text": "seen"' in answer.body
+
+
 async def test_a_caller_that_stays_is_no_disconnect(simulate: Simulate) -> None:
     """Plain, streamed or refused."""
     caller = await simulate(limits={"rpm": 2})

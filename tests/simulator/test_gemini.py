@@ -75,7 +75,8 @@ async def test_an_event_has_a_space_after_colons_and_none_after_commas(simulate:
 
     assert answer.body.startswith(
         b'data: {"candidates": [{"content": {"parts": [{"text": "x"}],"role": "model"},'
-        b'"finishReason": "STOP","index": 0}],"usageMetadata": {"promptTokenCount": 2,"candidatesTokenCount": 1,"totalTokenCount": 3,'
+        b'"finishReason": "STOP","index": 0}],'
+        b'"usageMetadata": {"promptTokenCount": 2,"candidatesTokenCount": 1,"totalTokenCount": 3,'
     )
 
 
@@ -156,7 +157,7 @@ async def test_snake_case_nulls_and_single_elements_are_accepted(simulate: Simul
     body = {
         "contents": {"parts": {"text": "echo a b c"}},
         "system_instruction": {"parts": {"text": "Be brief."}},
-        "generation_config": {"max_output_tokens": "2", "stopSequences": None},
+        "generation_config": {"max_output_tokens": "2", "stopSequences": None, "seed": 1.0},
     }
 
     answer = await (await simulate()).ask("/v1beta/models/m:generateContent", body, KEY)
@@ -313,7 +314,7 @@ async def test_models_come_page_by_page(simulate: Simulate) -> None:
     assert len(names) == len(set(names)) > 50
 
 
-@pytest.mark.parametrize("query", ["pageToken=nonsense", "pageSize=-1", "pageSize=x"])
+@pytest.mark.parametrize("query", ["pageToken=nonsense", "pageToken=dW50aWwgNTA=", "pageSize=-1", "pageSize=x"])
 async def test_a_page_that_cannot_be_is_refused(simulate: Simulate, query: str) -> None:
     """With the API's error."""
     answer = await (await simulate()).get(f"/v1beta/models?{query}", KEY)

@@ -259,6 +259,36 @@ async def test_models_are_those_of_a_recorded_list(record: Record, replay: Simul
     assert (await caller.get("/api/v1/models")).json == {"data": [{"id": "x"}]}
 
 
+async def test_openais_models_are_those_of_a_recorded_list(record: Record, replay: Simulate) -> None:
+    """For those with a key."""
+    record("openai/list", f"{OPENAI}models", None, {"object": "list", "data": []})
+    caller = await replay()
+
+    assert (await caller.get("/v1/models", {"authorization": "Bearer k"})).json == {"object": "list", "data": []}
+    assert (await caller.get("/v1/models")).status == 401
+
+
+async def test_a_blocked_prompt_is_a_stream_of_one_event(record: Record, replay: Simulate) -> None:
+    """There are no candidates to take apart."""
+    blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 1}}
+    record("gemini/one", f"{GEMINI}m:generateContent", gemini_body(), blocked)
+
+    answer = await (await replay()).gemini(model="one", form="sse")
+
+    assert msgspec.json.decode(answer.body.removeprefix(b"data: ")) == blocked
+
+
+async def test_an_error_recorded_from_a_stream_answers_a_stream(record: Record, replay: Simulate) -> None:
+    """Though it is framed as a plain answer is."""
+    error = {"error": {"code": 500}}
+    record("gemini/a", f"{GEMINI}m:generateContent", gemini_body(), said("plain"))
+    record("gemini/b", f"{GEMINI}m:streamGenerateContent?alt=sse", gemini_body(), error, status=500)
+    caller = await replay()
+
+    assert (await caller.gemini("hi", form="sse")).status == 500
+    assert heard(await caller.gemini("hi")) == "plain"
+
+
 async def test_streams_are_cut_at_the_same_places_for_the_same_seed(record: Record, replay: Simulate) -> None:
     """So that what a test found, it finds again."""
     body = "data: " + msgspec.json.encode(said("é" * 400)).decode() + "\r\n\r\n"

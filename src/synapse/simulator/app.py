@@ -63,7 +63,7 @@ class Simulator:
         if body is None:
             return
         connection: Connection = scope["state"]["connection"]
-        request = Request(scope["method"], scope["path"], scope["query_string"], list(scope["headers"]))
+        request = Request(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         dialect, target = find(request) or (openai, None)
         if isinstance(target, Generate):
             decision = self._mind.decide(dialect, target, request, body, self._clock.now())

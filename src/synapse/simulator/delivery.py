@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 1.0
 _EVENTS_PER_TURN = 32
-"""How many events a stream without interval sends before others have their turn."""
+"""How many events a stream sends before others have their turn, where it does not wait for its time anyway."""
 
 
 class Ending(Enum):
@@ -98,18 +99,19 @@ class Delivery:
         if self._plan.coalesce and not self._plan.interval:
             await self._put(b"".join((*stream.lead, *stream.tokens, *stream.tail)), more=False)
             return True
-        if not await self._all(stream.lead, 0) or not await self._all(stream.tokens, self._plan.interval):
-            return False
-        if not await self._all(stream.tail, 0):
+        if not await self._begin(stream, stream.tokens) or not await self._all(stream.tail, 0):
             return False
         await self._put(b"", more=False)
         return True
 
+    async def _begin(self, stream: Stream, tokens: Iterable[bytes]) -> bool:
+        """Send some tokens and what comes before them; return whether the caller waited for all of them."""
+        return await self._all(stream.lead, 0) and await self._all(tokens, self._plan.interval)
+
     async def _break_off(self, stream: Stream) -> bool:
         """Send a part of the tokens, and end as planned."""
         sent = int(stream.count * self._plan.share)
-        tokens = (token for _, token in zip(range(sent), stream.tokens, strict=False))
-        if not await self._all(stream.lead, 0) or not await self._all(tokens, self._plan.interval):
+        if not await self._begin(stream, islice(stream.tokens, sent)):
             return False
         if self._plan.ending is Ending.STALL:
             return await self._wait(None, stream.heartbeat)
@@ -125,14 +127,13 @@ class Delivery:
         for number, piece in enumerate(pieces):
             if interval and number:
                 due += interval
-                if not await self._wait(due - self._clock.monotonic(), b""):
-                    return False
-            elif number % _EVENTS_PER_TURN == _EVENTS_PER_TURN - 1:
+                await self._wait(due - self._clock.monotonic(), b"")
+            if number % _EVENTS_PER_TURN == _EVENTS_PER_TURN - 1:
                 await asyncio.sleep(0)
-            await self._put(piece)
             if self._connection.gone:
                 return False
-        return True
+            await self._put(piece)
+        return not self._connection.gone
 
     async def _wait(self, seconds: float | None, heartbeat: bytes) -> bool:
         """Wait, for ever where there is no time, sending heartbeats; return whether the caller still does."""

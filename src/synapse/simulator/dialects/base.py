@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from synapse.simulator.faults import FaultKind
     from synapse.simulator.quota import Standing, Violation
@@ -33,7 +33,7 @@ class Request(msgspec.Struct):
     method: str
     path: str
     query: bytes
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Iterable[tuple[bytes, bytes]]
     """Names are lower case."""
 
     def header(self, name: bytes) -> str | None:
