@@ -1,0 +1,386 @@
+"""Random histories of a memory broker, held against a model of what must be true at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from synapse.brokers.base import Lease, LeaseLost, TaskEnd
+from synapse.brokers.memory import MemoryBroker, MemorySubscription
+from synapse.domain.credential import Credential
+from synapse.domain.errors import NoCredentials, ProviderFailed, QueueFull, SynapseError, WaitTooLong
+from synapse.domain.events import Delta, Entry, Error, Event, Finish, FinishReason, Restart
+from synapse.domain.task import Task, TaskState
+from synapse.scheduling.credentials import NEVER, CredentialPool, Rest
+from synapse.scheduling.lanes import Slots
+from synapse.scheduling.settlement import Fail, GiveUp, Release, Retry, Settlement, Succeed
+from synapse.testing import FakeClock
+from synapse.testing.broker_contract import make_task
+
+T = TypeVar("T")
+
+MAX_SIZE = 5
+SLOTS = 3
+FINISH = Finish(FinishReason.STOP)
+LANES = st.sampled_from(["a", "b", "c"])
+PICK = st.integers(0, 99)
+PAUSES = st.sampled_from([0.0, 0.25, 2.0, 8.0])
+
+
+class Tracked:
+    """What the model knows of a task."""
+
+    def __init__(self, task: Task, subscription: MemorySubscription, now: float) -> None:
+        """Begin with a task in its lane."""
+        self.task = task
+        self.subscription = subscription
+        self.entries: list[Entry] = []
+        self.left = False
+        self.ends: list[TaskEnd] = []
+        self.lease: Lease | None = None
+        self.run = 0
+        self.counted = 0
+        self.accepted_at = now
+        self.waiting_since = now
+        self.waited = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the broker told of its end."""
+        return bool(self.ends)
+
+    def waits_in_lane(self, now: float) -> bool:
+        """Tell whether it may be leased: neither over, nor leased, nor in back-off."""
+        return not self.over and self.lease is None and self.waiting_since <= now
+
+    def overdue(self, now: float) -> bool:
+        """Tell whether its limits ought to have ended it by now."""
+        if now - self.accepted_at > self.task.timeout:
+            return True
+        return self.patience(now) < 0
+
+    def patience(self, now: float) -> float:
+        """Return the seconds it may still wait."""
+        return self.task.max_wait - self.waited - (now - self.waiting_since)
+
+
+class Histories(RuleBasedStateMachine):
+    """Callers that submit, read, cancel and leave; a worker that leases, writes and settles; time that passes."""
+
+    def __init__(self) -> None:
+        """Begin with an empty broker."""
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.clock = FakeClock()
+        self.pool = CredentialPool("p", [Credential("x", "key-1"), Credential("y", "key-2")], variables=("P_KEYS",))
+        self.broker = MemoryBroker({"p": self.pool}, clock=self.clock, max_size=MAX_SIZE, on_end=self._note_end)
+        self.slots = Slots(SLOTS)
+        self.tasks: dict[str, Tracked] = {}
+        self.leases: list[Lease] = []
+        """Those that are not settled; their tasks may be over."""
+        self.old: list[Lease] = []
+        self.texts: dict[tuple[str, int], str] = {}
+        """What was written, by task and run."""
+        self.listening = False
+        self.working: set[asyncio.Task[None]] = set()
+        """The worker at work, each time it was called."""
+
+    def do(self, step: Coroutine[object, object, T]) -> T:
+        """Run one asynchronous step, and all that it calls the worker to do."""
+        return self.runner.run(self._with_work(step))
+
+    async def _with_work(self, step: Coroutine[object, object, T]) -> T:
+        try:
+            return await step
+        finally:
+            while self.working:
+                await self.working.pop()
+
+    def _note_end(self, end: TaskEnd) -> None:
+        self.tasks[end.task.id].ends.append(end)
+
+    @initialize(listening=st.booleans())
+    def begin(self, *, listening: bool) -> None:
+        """With a worker that listens or without."""
+        if listening:
+            self.start_or_stop_listening()
+
+    # --- callers
+
+    @rule(lane=LANES, max_wait=st.sampled_from([0.0, 1.0, 5.0, 600.0]), timeout=st.sampled_from([4.0, 3600.0]))
+    def submit(self, lane: str, max_wait: float, timeout: float) -> None:
+        """Submit a task; it is accepted unless one of three reasons holds."""
+        task = make_task(f"t{len(self.tasks)}", lane, max_wait=max_wait, timeout=timeout)
+        expected = self._refusal(task)
+        try:
+            self.do(self._enqueue(task))
+        except SynapseError as error:
+            assert type(error) is expected
+            return
+        assert expected is None
+
+    async def _enqueue(self, task: Task) -> None:
+        await self.broker.enqueue(task)
+        self.tasks[task.id] = Tracked(task, self.broker.subscribe(task.id), self.clock.monotonic())
+
+    def _refusal(self, task: Task) -> type[SynapseError] | None:
+        opens_at = self.pool.opens_at(task.model)
+        if self.broker.stats().waiting >= MAX_SIZE:
+            return QueueFull
+        if opens_at == NEVER:
+            return NoCredentials
+        return WaitTooLong if opens_at - self.clock.now() > task.max_wait else None
+
+    @precondition(lambda self: self._readable())
+    @rule(pick=PICK)
+    def read(self, pick: int) -> None:
+        """Drain a log."""
+        readable = self._readable()
+        self.do(self._drain(readable[pick % len(readable)]))
+
+    def _readable(self) -> list[Tracked]:
+        return [tracked for tracked in self.tasks.values() if not tracked.left]
+
+    async def _drain(self, tracked: Tracked) -> None:
+        reading = asyncio.ensure_future(tracked.subscription.next(0.0))
+        await self.clock.elapse(0.0)
+        tracked.entries += await reading
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        """Cancel one of the last tasks, over or not."""
+        tracked = list(self.tasks.values())[-1 - pick % min(3, len(self.tasks))]
+        was_over = tracked.over
+        self.do(self.broker.cancel(tracked.task.id))
+        if not was_over:
+            self._check_ended(tracked, TaskState.CANCELLED)
+
+    @precondition(lambda self: self._readable())
+    @rule(pick=PICK)
+    def leave(self, pick: int) -> None:
+        """Stop reading."""
+        readable = self._readable()
+        self._leave(readable[pick % len(readable)])
+
+    def _leave(self, tracked: Tracked) -> None:
+        was_over = tracked.over
+        self.do(tracked.subscription.__aexit__(None, None, None))
+        tracked.left = True
+        if not was_over:
+            self._check_ended(tracked, TaskState.CANCELLED)
+
+    # --- the worker
+
+    @rule()
+    def lease(self) -> None:
+        """Lease once, listening or not."""
+        self.do(self._lease())
+
+    @rule()
+    def start_or_stop_listening(self) -> None:
+        """Listen no more, or from now on: then take what there is, as the contract demands of those who listen."""
+        self.listening = not self.listening
+        self.broker.when_ready(self._work if self.listening else None)
+        if self.listening:
+            self.do(self._lease_all())
+
+    def _work(self) -> None:
+        self.working.add(asyncio.get_running_loop().create_task(self._lease_all()))
+
+    async def _lease_all(self) -> None:
+        while await self._lease():
+            pass
+
+    async def _lease(self) -> bool:
+        lease = await self.broker.lease(self.slots)
+        now = self.clock.monotonic()
+        waiting = [tracked for tracked in self.tasks.values() if tracked.waits_in_lane(now)]
+        if lease is None:
+            self._check_nothing_to_lease(waiting)
+            return False
+        self._check_lease(lease, waiting)
+        tracked = self.tasks[lease.task.id]
+        tracked.lease, tracked.run, tracked.counted = lease, lease.run, lease.attempt
+        tracked.waited += now - tracked.waiting_since
+        self.leases.append(lease)
+        self.texts[lease.task.id, lease.run] = ""
+        self.slots.take(lease.task.lane)
+        return True
+
+    def _check_nothing_to_lease(self, waiting: list[Tracked]) -> None:
+        """Nobody waits who has a slot and a credential; nobody waits who can never have one."""
+        admitted = self.slots.order({tracked.task.lane for tracked in waiting})
+        for tracked in waiting:
+            if tracked.task.lane in admitted:
+                opens_in = self.pool.opens_at(tracked.task.model) - self.clock.now()
+                assert 0 < opens_in <= tracked.patience(self.clock.monotonic()), f"{tracked.task.id} was overlooked"
+
+    def _check_lease(self, lease: Lease, waiting: list[Tracked]) -> None:
+        tracked = self.tasks[lease.task.id]
+        assert tracked in waiting
+        assert (lease.run, lease.attempt) == (tracked.run + 1, tracked.counted + 1)
+        assert not tracked.overdue(self.clock.monotonic())
+        assert lease.credential is not None
+        if tracked.run == 0:
+            lane = [other for other in waiting if other.task.lane == lease.task.lane and other.run == 0]
+            assert tracked is lane[0], "out of the order of arrival"
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, text=st.sampled_from(["x", "yz"]))
+    def publish(self, pick: int, text: str) -> None:
+        """Write under a lease; it is refused if and only if the task is over."""
+        lease = self.leases[pick % len(self.leases)]
+        tracked = self.tasks[lease.task.id]
+        assert self._publish(lease, text) is not tracked.over
+        if not tracked.over:
+            self.texts[lease.task.id, lease.run] += text
+
+    def _publish(self, lease: Lease, text: str) -> bool:
+        try:
+            self.do(self.broker.publish(lease, [Delta(text)]))
+        except LeaseLost:
+            return False
+        return True
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, delay=PAUSES, counted=st.booleans(), rest=st.sampled_from([None, 1.0, 4.0, 64.0, NEVER]))
+    def retry(self, pick: int, delay: float, rest: float | None, *, counted: bool) -> None:
+        """Put a task back, learning something about its credential or not."""
+        lease = self.leases[pick % len(self.leases)]
+        learned = None if rest is None else self._rest(lease, rest)
+        self._settle(lease, Retry(delay, counted=counted, reason="failed", rest=learned), delay=delay, counted=counted)
+
+    def _rest(self, lease: Lease, seconds: float) -> Rest:
+        assert lease.credential is not None
+        whole_key = seconds == NEVER and lease.credential.project == "x"
+        return Rest(lease.credential, None if whole_key else lease.task.model, self.clock.now() + seconds, "used up")
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK)
+    def release(self, pick: int) -> None:
+        """Hand a task back."""
+        self._settle(self.leases[pick % len(self.leases)], Release(), delay=0.0, counted=False)
+
+    @precondition(lambda self: self.leases)
+    @rule(pick=PICK, ending=st.sampled_from([Succeed(FINISH), Fail(ProviderFailed("it failed")), GiveUp()]))
+    def end(self, pick: int, ending: Settlement) -> None:
+        """End a task."""
+        lease = self.leases[pick % len(self.leases)]
+        tracked = self.tasks[lease.task.id]
+        was_over = tracked.over
+        self._settle(lease, ending, delay=0.0, counted=True)
+        states = {Succeed: TaskState.SUCCEEDED, Fail: TaskState.FAILED, GiveUp: TaskState.CANCELLED}
+        if not was_over:
+            self._check_ended(tracked, states[type(ending)])
+
+    def _settle(self, lease: Lease, settlement: Settlement, *, delay: float, counted: bool) -> None:
+        tracked = self.tasks[lease.task.id]
+        self.leases.remove(lease)
+        self.old.append(lease)
+        tracked.lease = None
+        tracked.waiting_since = self.clock.monotonic() + delay
+        tracked.counted -= not counted
+        self.slots.give_back(lease.task.lane)
+        self.do(self.broker.settle(lease, settlement))
+        if self.listening:
+            self.do(self._lease_all())
+
+    @precondition(lambda self: self.old)
+    @rule(pick=PICK, ending=st.sampled_from([Succeed(FINISH), Release(), GiveUp()]))
+    def haunt(self, pick: int, ending: Settlement) -> None:
+        """Write and settle under a lease that is settled; nothing changes."""
+        zombie = self.old[-1 - pick % len(self.old)]
+        before = self.broker.stats()
+        assert not self._publish(zombie, "late")
+        self.do(self.broker.settle(zombie, ending))
+        assert self.broker.stats() == before
+
+    # --- time
+
+    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 2.0, 8.0, 64.0]))
+    def elapse(self, seconds: float) -> None:
+        """Let time pass."""
+        self.do(self.clock.elapse(seconds))
+
+    # --- what is true at any moment
+
+    @invariant()
+    def the_counts_are_those_of_the_model(self) -> None:
+        """Each accepted task is waiting, running or over; what is read is held."""
+        alive = [tracked for tracked in self.tasks.values() if not tracked.over]
+        running = sum(tracked.lease is not None for tracked in alive)
+        stats = self.broker.stats()
+        assert (stats.waiting, stats.running) == (len(alive) - running, running)
+        assert stats.held == len(self._readable())
+
+    @invariant()
+    def no_task_is_told_to_have_ended_twice(self) -> None:
+        """One message for each end, none before it."""
+        assert all(len(tracked.ends) <= 1 for tracked in self.tasks.values())
+
+    @invariant()
+    def no_task_waits_beyond_its_limits(self) -> None:
+        """What waits has time left; also what waits where nobody listens."""
+        now = self.clock.monotonic()
+        late = [t.task.id for t in self.tasks.values() if not t.over and t.lease is None and t.overdue(now)]
+        assert not late
+
+    @invariant()
+    def leases_of_ended_tasks_are_revoked(self) -> None:
+        """And no others are."""
+        assert all(lease.revoked == self.tasks[lease.task.id].over for lease in self.leases)
+
+    def _check_ended(self, tracked: Tracked, state: TaskState) -> None:
+        assert [end.state for end in tracked.ends] == [state]
+        assert tracked.ends[0].attempts == tracked.counted
+
+    # --- the end
+
+    def teardown(self) -> None:
+        """Read all logs to their ends, leave, and find nothing left behind."""
+        with self.runner:
+            for tracked in self._readable():
+                self.do(self._drain(tracked))
+                self._check_log(tracked)
+                self._leave(tracked)
+            self._check_empty()
+
+    def _check_empty(self) -> None:
+        stats = self.broker.stats()
+        assert (stats.waiting, stats.running, stats.held) == (0, 0, 0)
+        assert all(len(tracked.ends) == 1 for tracked in self.tasks.values())
+        self.broker.when_ready(None)
+        assert self.clock.timers <= 1, "more is left than the timer of the next opening"
+
+    def _check_log(self, tracked: Tracked) -> None:
+        ids = [event_id for event_id, _ in tracked.entries]
+        assert all(a < b for a, b in itertools.pairwise(ids)), f"ids out of order: {ids}"
+        events = [event for _, event in tracked.entries]
+        last = [isinstance(event, (Finish, Error)) for event in events]
+        assert not any(last[:-1])
+        assert any(last[-1:]) is tracked.over
+        if tracked.over and tracked.ends[0].state is TaskState.SUCCEEDED:
+            assert _text(events) == self.texts[tracked.task.id, tracked.run]
+
+
+def _text(events: list[Event]) -> str:
+    """Put together what is valid in the end."""
+    text = ""
+    for event in events:
+        match event:
+            case Delta(piece):
+                text += piece
+            case Restart():
+                text = ""
+    return text
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
