@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import aiohttp
+import grpc.aio
 import msgspec
 
 from synapse import SynapseError
+from synapse.protos import generate_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,6 +97,16 @@ def streaming(
     """Ask for a stream over REST; the block begins when the HTTP status has come, and its end drops the connection."""
     data = encoded({"prompt": "Say it.", "model_code": "m", "stream": True, **body})
     return stack.caller.post(f"{stack.http}/generate", data=data, headers=headers, read_bufsize=2**25)
+
+
+def calling(stack: Stack, *, deadline: float | None = None, **fields: object) -> grpc.aio.UnaryStreamCall:
+    """Call GenerateTask as any gRPC client does."""
+    start = stack.channel.unary_stream(
+        "/synapse.Generate/GenerateTask",
+        request_serializer=pb.Request.SerializeToString,
+        response_deserializer=pb.Response.FromString,
+    )
+    return start(pb.Request(**{"prompt": "Say it.", "model_code": "m", **fields}), timeout=deadline)  # type: ignore[arg-type]
 
 
 async def sse(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:

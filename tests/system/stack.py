@@ -142,5 +142,5 @@ class Start(Protocol):
 async def eventually(holds: Callable[[], object], within: float = 5.0) -> None:
     """Wait until something holds that no event tells of. Raises TimeoutError after so many seconds."""
     async with asyncio.timeout(within):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(_LOOK_AGAIN)
