@@ -274,7 +274,7 @@ def test_an_array_ends_at_its_error() -> None:
     assert list(signals) == [Delta("Hello"), Failure(FailureClass.OVERLOADED, "The model is overloaded.")]
 
 
-@pytest.mark.parametrize("nothing", [None, False, {}, "", []])
+@pytest.mark.parametrize("nothing", [None, False, {}, "", [], 0])
 def test_no_error_is_no_error(nothing: object) -> None:
     """An error that is null is none."""
     assert _plain({**_event(TEXT, reason="STOP"), "error": nothing}).end == Finish(FinishReason.STOP)

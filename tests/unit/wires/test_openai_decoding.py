@@ -334,6 +334,8 @@ def test_an_error_inside_a_stream_is_a_failure_whatever_the_reason_before_it() -
         ({"message": "m", "type": "BadRequestError", "param": None, "code": 400}, FailureClass.CALLER_FAULT),
         ({"message": "m", "type": "invalid_request_error", "code": None}, FailureClass.CALLER_FAULT),
         ({"message": "m", "code": "tool_use_failed", "status_code": 400}, FailureClass.TRANSIENT),
+        ({"message": "m", "status_code": 404}, FailureClass.MODEL_GONE),
+        ({"message": "m", "status": 503}, FailureClass.OVERLOADED),
         ({"message": "m", "code": "context_length_exceeded"}, FailureClass.CALLER_FAULT),
         ({"message": "m", "type": "overloaded_error"}, FailureClass.OVERLOADED),
         ({"message": "m", "code": "rate_limit_exceeded"}, FailureClass.QUOTA_MINUTE),
@@ -358,7 +360,7 @@ def test_an_error_may_stand_in_the_choice() -> None:
     assert _failure_of(hear_plain(openai.WIRE, json.dumps(broken).encode())) == Failure(FailureClass.TRANSIENT, "m")
 
 
-@pytest.mark.parametrize("nothing", [None, False, {}, "", []])
+@pytest.mark.parametrize("nothing", [None, False, {}, "", [], 0])
 def test_no_error_is_no_error(nothing: object) -> None:
     """Some servers send a null in every chunk."""
     assert _stream(_chunk({"content": "Hi"}, error=nothing), _chunk({}, "stop", error=nothing)) == Heard("Hi", STOP)

@@ -149,6 +149,7 @@ def test_the_window_that_is_used_up_tells_the_delay() -> None:
     failure = _classify(
         429,
         _error(code="rate_limit_exceeded"),
+        x_upstream_latency="90s",
         x_ratelimit_remaining_requests="0",
         x_ratelimit_reset_requests="8.64s",
         x_ratelimit_remaining_tokens="100",
@@ -233,6 +234,12 @@ def test_a_forbidden_key_at_openrouter_is_the_key(said: str) -> None:
     assert _classify(403, _openrouter(403, said)).kind is FailureClass.CREDENTIAL_DEAD
 
 
+@pytest.mark.parametrize("fields", [{"code": 403, "type": "t"}, {"code": 403, "param": None}, {"code": "no"}, {}])
+def test_elsewhere_a_403_is_the_key(fields: dict[str, object]) -> None:
+    """OpenRouter is known by a number as code, with neither type nor param beside it."""
+    assert _classify(403, _error(**fields)).kind is FailureClass.CREDENTIAL_DEAD
+
+
 def test_credits_used_up_at_openrouter_are_the_key() -> None:
     """Also a negative balance, which blocks free models."""
     assert _classify(402, _openrouter(402, "Insufficient credits")).kind is FailureClass.CREDENTIAL_DEAD
@@ -264,6 +271,12 @@ def test_the_providers_own_error_may_be_json_in_openrouters(raw: object) -> None
     assert failure.message == "Provider returned error: too long"
 
 
+@pytest.mark.parametrize("raw", [None, "", 5, {}, []])
+def test_a_provider_may_have_said_nothing(raw: object) -> None:
+    """Then OpenRouter's words stand alone."""
+    assert _classify(502, _openrouter(502, "Bad gateway", metadata={"raw": raw})).message == "Bad gateway"
+
+
 def test_what_was_said_already_is_not_said_again() -> None:
     """The raw text may be the message."""
     assert _classify(400, _openrouter(400, "too long", metadata={"raw": "too long"})).message == "too long"
@@ -285,6 +298,14 @@ def test_the_day_of_free_models_at_openrouter() -> None:
 
     assert failure == Failure(FailureClass.QUOTA_DAY, PER_DAY, 429, 7200.0)
     assert _classify(429, _openrouter(429, PER_DAY), x_ratelimit_reset=str(EPOCH * 1000)).retry_after is None
+
+
+@pytest.mark.parametrize("said", ["Rate limit exceeded: free-models-per-day.", "50 free requests per day are used up"])
+def test_the_day_is_known_by_the_message_where_the_answer_has_no_date(said: str) -> None:
+    """The reset's name alone does not tell a day from a minute."""
+    failure = _classify(429, _openrouter(429, said), x_ratelimit_reset=str((EPOCH + 7200) * 1000))
+
+    assert failure == Failure(FailureClass.QUOTA_DAY, said, 429)
 
 
 def test_a_reset_hours_away_is_that_of_a_day() -> None:
@@ -312,7 +333,7 @@ def test_openrouters_headers_may_stand_in_the_body() -> None:
 
 def test_a_reset_may_be_a_number_of_seconds() -> None:
     """As Together has it, under the same name as OpenRouter's instant."""
-    assert _classify(429, _error(type="x"), x_ratelimit_reset="12.5").retry_after == 12.5
+    assert _classify(429, _error(type="x"), x_ratelimit_reset="0.5").retry_after == 0.5
 
 
 def test_a_reset_may_be_an_instant_in_seconds() -> None:

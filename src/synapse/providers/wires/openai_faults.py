@@ -205,8 +205,5 @@ def _inner_headers(fields: Mapping[str, object]) -> dict[str, str]:
 
 def _message(complaint: Complaint) -> str:
     """Return what was said; OpenRouter's own words say little where it passes on those of a provider."""
-    raw = mapping(complaint.fields.get("metadata")).get("raw")
-    if not isinstance(raw, str | dict) or not raw:
-        return complaint.message
-    said = complaint_of(raw).message
-    return f"{complaint.message}: {said}" if said and said not in complaint.message else complaint.message
+    inner = complaint_of(mapping(complaint.fields.get("metadata")).get("raw")).message
+    return complaint.message if inner in complaint.message else f"{complaint.message}: {inner}"
