@@ -190,6 +190,9 @@ class MemoryBroker:
 
     async def lease(self, slots: Slots) -> Lease | None:
         """Take the next task that a credential may carry, of a lane that the slots admit."""
+        if not self._lanes:
+            self._newcomers.clear()
+            return None
         now = self._clock.now()
         for lane in slots.order(self._lanes):
             first = self._lanes.peek(lane).task

@@ -33,13 +33,8 @@ class Clock(Protocol):
 class SystemClock:
     """The real clock; timers run on the running event loop."""
 
-    def now(self) -> float:
-        """Seconds since the Unix epoch, UTC."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds of the system's monotonic clock."""
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Run the callback on the running event loop after `delay` seconds."""

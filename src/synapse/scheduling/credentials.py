@@ -71,6 +71,8 @@ class CredentialPool:
         """Return when some credential may carry the model: an instant already past means now, `NEVER` means never."""
         if self.keyless:
             return 0.0
+        if not self._benched and not self._closed:
+            return 0.0 if self._idle else NEVER
         return min((self._rests_until(credential, model) for credential in self._idle.values()), default=NEVER)
 
     def rest(self, rest: Rest) -> bool:

@@ -76,6 +76,7 @@ class Worker:
 
     async def _stop_running(self) -> None:
         self._broker.when_ready(None)
+        await asyncio.sleep(0)  # one that is cancelled before its first step could not hand its lease back
         running = list(self._running)
         for attempt in running:
             attempt.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,20 +41,13 @@ class HttpApp:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        started = False
-
-        async def track(message: dict[str, object]) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._route(scope)(scope, receive, track)  # type: ignore[arg-type]  # a dict is a mutable mapping
+            await self._route(scope)(scope, receive, send)
         except SynapseError as error:
             await _fail(error, send)
         except Exception:
             log.exception("a route failed by a fault of Synapse", path=scope["path"])
-            if not started:
+            with contextlib.suppress(RuntimeError):  # what the server says where an answer has begun already
                 await _fail(InternalError("Synapse failed at this request; its log has the reason"), send)
             raise
 

@@ -64,5 +64,5 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise OSError(exc.errno, f"cannot listen on {host}:{port} for HTTP: {exc.strerror}") from exc
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener

@@ -36,6 +36,8 @@ _SSE: Headers = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+MAX_WAIT_HEADER = b"x-synapse-max-wait"
+TIMEOUT_HEADER = b"x-synapse-timeout"
 _KEEPALIVE = b": keepalive\n\n"
 
 
@@ -97,8 +99,8 @@ class NativeApi:
     async def generate(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /generate`. Raises `SynapseError` as long as nothing has been sent."""
         body = _parse(await read_body(scope, receive, self._max_request_bytes))
-        max_wait = check_seconds("max_wait", _seconds(scope, "X-Synapse-Max-Wait", body.max_wait))
-        timeout = check_seconds("timeout", _seconds(scope, "X-Synapse-Timeout", body.timeout))
+        max_wait = check_seconds("max_wait", _seconds(scope, MAX_WAIT_HEADER, body.max_wait))
+        timeout = check_seconds("timeout", _seconds(scope, TIMEOUT_HEADER, body.timeout))
         task = await self._service.submit(_request(body), max_wait=max_wait, timeout=timeout)
         async with (
             self._service.follow(task) as log,
@@ -184,16 +186,16 @@ def _image(text: str, index: int) -> bytes:
         raise InvalidRequest(f"{field}: not valid base64 ({exc}); expected an image file, base64", field=field) from exc
 
 
-def _seconds(scope: Scope, name: str, given: float | None) -> float | None:
+def _seconds(scope: Scope, name: bytes, given: float | None) -> float | None:
     """Return a duration from a header, which is stronger than the body's."""
-    value = header(scope, name.lower().encode())
+    value = header(scope, name)
     if value is None:
         return given
     try:
         return float(value)
     except ValueError as exc:
-        text = value.decode("latin-1")
-        raise InvalidRequest(f"header {name}: got {text!r}, expected seconds", field=name) from exc
+        text, field = value.decode("latin-1"), name.decode()
+        raise InvalidRequest(f"header {field}: got {text!r}, expected seconds", field=field) from exc
 
 
 def _task_header(task: Task) -> Headers:
