@@ -30,7 +30,7 @@ async def silence_is_told_after_the_readers_patience(open_setting: OpenSetting) 
 
 
 async def patience_counts_anew_each_time(open_setting: OpenSetting) -> None:
-    """What a reader waited before its last entry does not shorten the next wait, nor does a longer patience delay it."""
+    """What a reader waited before does not shorten its next wait, nor does a longer patience before delay it."""
     async with staged(open_setting) as stage:
         reader = await stage.submit()
         lease = await stage.lease()

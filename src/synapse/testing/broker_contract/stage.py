@@ -158,7 +158,12 @@ class Stage:
         self._numbers = itertools.count(1)
 
     async def submit(
-        self, model: str = MODEL, *, max_wait: float = 600.0, timeout: float = 3600.0, stream: bool = False
+        self,
+        model: str = MODEL,
+        *,
+        max_wait: float = 600.0,
+        timeout: float = 3600.0,  # noqa: ASYNC109 - the task's, not this call's
+        stream: bool = False,
     ) -> Reader:
         """Submit a task and begin to read it."""
         task_id = f"t{next(self._numbers)}"
