@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 import aiohttp
 import grpc.aio
@@ -18,7 +18,16 @@ from synapse.protos import generate_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from stack import Stack
+    from synapse import AsyncClient
+
+
+class Server(Protocol):
+    """A Synapse and what reaches its ports."""
+
+    http: str
+    caller: aiohttp.ClientSession
+    client: AsyncClient
+    channel: grpc.aio.Channel
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -79,29 +88,32 @@ class Answer(msgspec.Struct, frozen=True):
         return msgspec.convert(self.json["error"], Problem)
 
 
-async def post(stack: Stack, body: bytes | dict[str, object], headers: dict[str, str] | None = None) -> Answer:
-    """Send a body to `POST /generate`, as JSON unless it is bytes, and read the answer."""
-    async with stack.caller.post(f"{stack.http}/generate", data=encoded(body), headers=headers) as response:
+async def post(
+    server: Server, body: bytes | IO[bytes] | dict[str, object], headers: dict[str, str] | None = None
+) -> Answer:
+    """Send a body to `POST /generate`, as JSON unless it is bytes or a file of them, and read the answer."""
+    data = encoded(body) if isinstance(body, dict) else body
+    async with server.caller.post(f"{server.http}/generate", data=data, headers=headers) as response:
         answer_headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, answer_headers, await response.read())
 
 
-def encoded(body: bytes | dict[str, object]) -> bytes:
+def encoded(body: dict[str, object]) -> bytes:
     """Return a body as it is sent."""
-    return body if isinstance(body, bytes) else json.dumps(body).encode()
+    return json.dumps(body).encode()
 
 
 def streaming(
-    stack: Stack, headers: dict[str, str] | None = None, **body: object
+    server: Server, headers: dict[str, str] | None = None, **body: object
 ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
     """Ask for a stream over REST; the block begins when the HTTP status has come, and its end drops the connection."""
     data = encoded({"prompt": "Say it.", "model_code": "m", "stream": True, **body})
-    return stack.caller.post(f"{stack.http}/generate", data=data, headers=headers, read_bufsize=2**25)
+    return server.caller.post(f"{server.http}/generate", data=data, headers=headers, read_bufsize=2**25)
 
 
-def calling(stack: Stack, *, deadline: float | None = None, **fields: object) -> grpc.aio.UnaryStreamCall:
+def calling(server: Server, *, deadline: float | None = None, **fields: object) -> grpc.aio.UnaryStreamCall:
     """Call GenerateTask as any gRPC client does."""
-    start = stack.channel.unary_stream(
+    start = server.channel.unary_stream(
         "/synapse.Generate/GenerateTask",
         request_serializer=pb.Request.SerializeToString,
         response_deserializer=pb.Response.FromString,
@@ -126,19 +138,19 @@ async def sse(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
     assert not fields, f"the stream ended within an event: {fields}"
 
 
-async def whole_over_rest(stack: Stack, prompt: str = "Say it.", model: str = "m", **more: object) -> Outcome:
+async def whole_over_rest(server: Server, prompt: str = "Say it.", model: str = "m", **more: object) -> Outcome:
     """Ask over REST for the whole answer."""
-    answer = await post(stack, {"prompt": prompt, "model_code": model, **more})
+    answer = await post(server, {"prompt": prompt, "model_code": model, **more})
     if answer.status != 200:
         return Outcome(error=answer.error)
     return msgspec.convert(answer.json, Outcome)
 
 
 async def stream_over_rest(
-    stack: Stack, prompt: str = "Say it.", model: str = "m", *, seen: asyncio.Event | None = None, **more: object
+    server: Server, prompt: str = "Say it.", model: str = "m", *, seen: asyncio.Event | None = None, **more: object
 ) -> Outcome:
     """Ask over REST for a stream, and read it to its end; say when its first event is there."""
-    async with streaming(stack, prompt=prompt, model_code=model, **more) as response:
+    async with streaming(server, prompt=prompt, model_code=model, **more) as response:
         if response.status != 200:
             return Outcome(error=msgspec.convert((await response.json())["error"], Problem))
         events = []
@@ -153,25 +165,25 @@ async def stream_over_rest(
     return msgspec.convert({**last.json, "text": text}, Outcome)
 
 
-async def whole_over_grpc(stack: Stack, prompt: str = "Say it.", model: str = "m", **more: object) -> Outcome:
+async def whole_over_grpc(server: Server, prompt: str = "Say it.", model: str = "m", **more: object) -> Outcome:
     """Ask over gRPC for the whole answer."""
-    return await _over_grpc(stack, prompt, model, stream=False, **more)
+    return await _over_grpc(server, prompt, model, stream=False, **more)
 
 
 async def stream_over_grpc(
-    stack: Stack, prompt: str = "Say it.", model: str = "m", *, seen: asyncio.Event | None = None, **more: object
+    server: Server, prompt: str = "Say it.", model: str = "m", *, seen: asyncio.Event | None = None, **more: object
 ) -> Outcome:
     """Ask over gRPC for a stream, and read it to its end; say when its first text is there."""
-    return await _over_grpc(stack, prompt, model, stream=True, seen=seen, **more)
+    return await _over_grpc(server, prompt, model, stream=True, seen=seen, **more)
 
 
 async def _over_grpc(
-    stack: Stack, prompt: str, model: str, *, seen: asyncio.Event | None = None, **more: object
+    server: Server, prompt: str, model: str, *, seen: asyncio.Event | None = None, **more: object
 ) -> Outcome:
     text = ""
     last = None
     try:
-        async for last in stack.client.generate_task(prompt=prompt, model_code=model, **more):  # type: ignore[arg-type]
+        async for last in server.client.generate_task(prompt=prompt, model_code=model, **more):  # type: ignore[arg-type]
             text += last.text
             if last.text:
                 _set(seen)

@@ -13,7 +13,8 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parent))
 
 from callers import EVERY_WAY, STREAMED, WHOLE
-from stack import Stack, Start, configuration, openai, synapse
+from process import Process, serving
+from stack import Launch, Provide, Stack, Start, configuration, openai, synapse
 
 from synapse.testing.upstream import Answer, Upstream
 
@@ -59,6 +60,25 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             for stack in stacks:
                 await stack.at_rest()
         await upstream.until(lambda: upstream.open == 0)
+
+
+@pytest.fixture
+async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
+    """Give what starts `synapse serve` as a process; it does not outlive the test."""
+    async with contextlib.AsyncExitStack() as parts:
+
+        async def begin(models: Tree, *, environ: Mapping[str, str] | None = None, **sections: Tree) -> Process:
+            tree = configuration(models, **sections)
+            return await parts.enter_async_context(serving(tree, tmp_path, environ=environ))
+
+        yield begin
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provide]:
+    """Give what starts scripted providers, for a Synapse in another process."""
+    async with contextlib.AsyncExitStack() as providers:
+        yield lambda *answers: providers.enter_async_context(Upstream(*answers))
 
 
 @pytest.fixture(params=list(EVERY_WAY.values()), ids=list(EVERY_WAY))

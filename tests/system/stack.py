@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
@@ -21,6 +21,8 @@ from synapse.testing.upstream import TASK_NAME, Answer, Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from process import Process
 
     from synapse.domain.clock import Clock
 
@@ -137,6 +139,17 @@ class Start(Protocol):
 
         Its model is `m` of a provider `up`, unless `models` says otherwise.
         """
+
+
+class Launch(Protocol):
+    """Starts `synapse serve`."""
+
+    async def __call__(self, models: Tree, *, environ: Mapping[str, str] | None = None, **sections: Tree) -> Process:
+        """Start it with these models."""
+
+
+Provide = Callable[..., Awaitable[Upstream]]
+"""Starts a scripted provider with these answers."""
 
 
 async def eventually(holds: Callable[[], object], within: float = 5.0) -> None:
