@@ -248,9 +248,16 @@ class MemoryBroker:
         held.queued_at = self._clock.monotonic()
         self._lanes.push(held.task.lane, held.task.id, held, first=first)
         self._newcomers.append(held)
-        if first and held.task.lane in self._held_back:
-            self._refuse_impatient((held,))  # it was not there when the others agreed to wait
+        if first:
+            self._check_returned(held)
         self._call_workers()
+
+    def _check_returned(self, held: _Held) -> None:
+        """End a task that comes back too late: for its timeout, or for the credential that its lane waits for."""
+        if held.accepted_at + held.task.timeout <= held.queued_at:
+            self._end(held, TaskState.FAILED, Error(overdue(held.task.timeout).error))
+        elif held.task.lane in self._held_back:
+            self._refuse_impatient((held,))  # it was not there when the others agreed to wait
 
     def _call_workers(self) -> None:
         if self._ready is not None:

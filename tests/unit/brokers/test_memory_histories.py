@@ -27,7 +27,7 @@ from synapse.testing.broker_contract import make_task
 
 T = TypeVar("T")
 
-MAX_SIZE = 5
+MAX_SIZE = 3
 SLOTS = 3
 FINISH = Finish(FinishReason.STOP)
 LANES = st.sampled_from(["a", "b", "c"])
@@ -287,6 +287,7 @@ class Histories(RuleBasedStateMachine):
         tracked.counted -= not counted
         self.slots.give_back(lease.task.lane)
         self.do(self.broker.settle(lease, settlement))
+        self.do(self.clock.elapse(0.0))
         if self.listening:
             self.do(self._lease_all())
 
