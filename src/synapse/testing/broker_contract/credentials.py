@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from synapse.brokers.base import Lease
 from synapse.domain.errors import NoCredentials, ProviderFailed, WaitTooLong
 from synapse.domain.task import TaskState
 from synapse.scheduling.credentials import NEVER, Rest
 from synapse.scheduling.settlement import Fail, Retry
-from synapse.testing.broker_contract.stage import MODEL, OpenSetting, Scenario, Stage, keys, make_task, refused, staged
+from synapse.testing.broker_contract.stage import (
+    MODEL,
+    OpenSetting,
+    Scenario,
+    Stage,
+    keys,
+    make_task,
+    promptly,
+    refused,
+    staged,
+)
 
 
 async def a_dead_credential_is_passed_over(open_setting: OpenSetting) -> None:
@@ -57,11 +69,12 @@ async def a_resting_credential_carries_again_when_it_opens(open_setting: OpenSet
         await stage.lease_nothing()
         assert (stage.broker.stats().waiting, stage.broker.stats().running) == (1, 0)
 
+        leasing = asyncio.ensure_future(stage.lease())
         await stage.elapse(31.5)
-        await stage.lease_nothing()
+        assert not leasing.done()
         await stage.elapse(0.5)
 
-        lease = await stage.lease()
+        lease = await promptly(leasing, "the waking of the worker at the opening")
         assert (lease.task, lease.attempt) == (reader.task, 1)
 
 
@@ -134,13 +147,12 @@ async def an_earlier_opening_is_not_overslept(open_setting: OpenSetting) -> None
         await _rest(stage, 64.0)
         await _rest(stage, 32.0)
         await stage.lease_nothing()
-
-        await stage.elapse(32.0)
-        assert (await stage.lease()).task == early.task
-        await stage.lease_nothing()
-
-        await stage.elapse(32.0)
-        assert (await stage.lease()).task == late.task
+        for opening in (early, late):
+            leasing = asyncio.ensure_future(stage.lease())
+            await stage.elapse(31.5)
+            assert not leasing.done()
+            await stage.elapse(0.5)
+            assert (await promptly(leasing, "the waking of the worker at an opening")).task == opening.task
 
 
 async def a_failed_task_rests_its_credential_too(open_setting: OpenSetting) -> None:
