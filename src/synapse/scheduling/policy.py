@@ -46,6 +46,8 @@ class Tried(msgspec.Struct, frozen=True):
 
 _QUOTA_PAUSE = 60.0
 """Seconds a minute window rests where the provider did not say how long."""
+_SHORTEST_REST = 1.0
+"""Seconds a minute window rests at least: a provider that says 0 and refuses again would be asked without end."""
 _LONGEST_HINT = 600.0
 """Seconds; a provider's hint beyond this is not believed for a failure that ought to pass soon."""
 
@@ -89,7 +91,7 @@ def learned(tried: Tried, now: float, zone: ZoneInfo) -> Rest | None:
             return Rest(credential, tried.model, day_end(now, zone), failure.message)
         case FailureClass.QUOTA_MINUTE:
             pause = failure.retry_after if failure.retry_after is not None else _QUOTA_PAUSE
-            return Rest(credential, tried.model, now + pause, failure.message)
+            return Rest(credential, tried.model, now + max(_SHORTEST_REST, pause), failure.message)
         case _:
             return None
 
