@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from synapse.brokers.base import Broker, Lease
     from synapse.domain.clock import Clock
+    from synapse.domain.credential import Credential
     from synapse.providers.base import Provider, Signal
 
 
@@ -116,7 +117,7 @@ class Attempt:
             return ending
         task = self.lease.task
         tried = Tried(
-            ending,
+            _without_key(ending, self.lease.credential),
             attempt=self.lease.attempt,
             provider=task.provider,
             model=task.model,
@@ -125,3 +126,10 @@ class Attempt:
         )
         rules = self._rules
         return after_failure(tried, rules.retry, now=rules.clock.now(), zone=self._answerer.zone, random=rules.random)
+
+
+def _without_key(failure: Failure, credential: Credential | None) -> Failure:
+    """Providers repeat the key that they refuse, and not every key looks like one."""
+    if credential is None or credential.key not in failure.message:
+        return failure
+    return msgspec.structs.replace(failure, message=failure.message.replace(credential.key, credential.label))
