@@ -59,9 +59,9 @@ def answering(text: str) -> Callable[[Call], list[bytes]]:
     return lambda call: said(*words) if b'"stream":true' in call.body else whole(text)
 
 
-def refusal(status: int, message: str, **fields: object) -> list[bytes]:
+def refusal(code: int, message: str, **fields: object) -> list[bytes]:
     """Answer with an error."""
-    return [plain(json.dumps({"error": {"message": message, **fields}}).encode(), status)]
+    return [plain(json.dumps({"error": {"message": message, **fields}}).encode(), code)]
 
 
 def flood(text: str, count: int, *, at_once: int = 500) -> Iterator[bytes]:
@@ -84,11 +84,20 @@ def gemini_dead_key() -> list[bytes]:
 
 def gemini_minute_spent(delay: str) -> list[bytes]:
     """Refuse for a quota of a minute that is used up, and say after how long it no longer is."""
-    quota = {"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "quotaValue": "10"}
+    return _spent("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", delay)
+
+
+def gemini_day_spent(delay: str) -> list[bytes]:
+    """Refuse for a quota of a day that is used up, with a delay beside it that is not true."""
+    return _spent("GenerateRequestsPerDayPerProjectPerModel-FreeTier", delay)
+
+
+def _spent(quota_id: str, delay: str) -> list[bytes]:
+    quota = {"quotaId": quota_id, "quotaValue": "10"}
     return _gemini_refusal(
         429,
         "RESOURCE_EXHAUSTED",
-        "Quota of a minute exceeded.",
+        "You exceeded your current quota.",
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [quota]},
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay},
     )

@@ -52,7 +52,8 @@ class Process:
         """Read the next line of standard error; empty when there are no more."""
         assert self.child.stderr is not None
         line = (await self.child.stderr.readline()).decode()
-        self.lines.append(line)
+        if line:
+            self.lines.append(line)
         return line
 
     async def ended(self) -> int:
