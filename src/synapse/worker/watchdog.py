@@ -56,8 +56,9 @@ class Watchdog:
         assert self._task is not None, "a watchdog watches an asyncio task"
         self._cancelling = self._task.cancelling()
         self._moved_at = self._clock.monotonic()
+        # A timer even where no time is left: a bite before the block's first wait would strike behind the block.
+        self._alarm = self._clock.call_later(max(0.0, min(self._stall, self._end)), self._look)
         self._end += self._moved_at
-        self._look()
         return self
 
     def __exit__(
