@@ -45,7 +45,21 @@ def expected(body: bytes) -> list[bytes]:
 line = st.one_of(
     st.text(alphabet='ab:{}"é\u2028\u2029\x85\U0001f600 ', max_size=8).map("data: {}".format),
     st.sampled_from(
-        ["", "", "data", "data:", ": comment", ":", "event: error", "id: 1", "retry: 5", '{"bare": 1}', "idle"]
+        [
+            "",
+            "",
+            "data",
+            "data:",
+            "data:x",
+            "\ufeffdata: 1",
+            ": comment",
+            ":",
+            "event: error",
+            "id: 1",
+            "retry: 5",
+            '{"bare": 1}',
+            "idle",
+        ]
     ),
 )
 

@@ -225,3 +225,10 @@ def test_an_error_nested_without_end_is_read_without_an_exception() -> None:
         body = {"error": {"message": json.dumps(body)}}
 
     assert read_complaint(json.dumps(body).encode()).message
+
+
+def test_envelopes_without_end_are_read_without_an_exception() -> None:
+    """An error in an error in an error is opened a few times, then shown as it is."""
+    for levels in (20, 500, 900, 100_000):
+        body = b'{"error":' * levels + b'{"message": "core"}' + b"}" * levels
+        assert read_complaint(body).message.startswith('{"error":')

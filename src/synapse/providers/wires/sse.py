@@ -68,7 +68,7 @@ class EventStream:
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _events(self, lines: list[bytes]) -> list[bytes]:
-        if self._start and lines:
+        if self._start:
             self._start = False
             lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
         events = []
