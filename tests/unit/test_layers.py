@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from importlinter.cli import lint_imports
-
-if TYPE_CHECKING:
-    import pytest
 
 ROOT = Path(__file__).parents[2]
+LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
 
 
-def test_imports_keep_to_the_layers(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every import contract is kept; the report says which import breaks one."""
-    status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True, no_logo=True)
+def test_imports_keep_to_the_layers() -> None:
+    """Every import contract is kept; the report says which import breaks one.
 
-    report = capsys.readouterr().out
-    assert status == 0, report
-    assert "0 broken" in report
+    In a process of its own, because import-linter silences the loggers of the one it runs in.
+    """
+    checked = subprocess.run([sys.executable, "-c", LINT], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "0 broken" in checked.stdout
