@@ -1,6 +1,6 @@
 """Write the Python code of the published protos; `--check` only says whether what is committed is current.
 
-    python scripts/protos.py [--check]
+Usage: python scripts/protos.py [--check]
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import gc
 import ipaddress
 import os
 import random
+import resource
 import signal
 from typing import TYPE_CHECKING, TextIO
 from zoneinfo import ZoneInfo
@@ -162,6 +163,7 @@ async def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    _allow_many_connections()
     task_log = open_task_log(log_stream)
     async with running(config, plans, cores=cpu_cores(), environ=environ, on_end=task_log) as app:
         gc.collect()
@@ -173,6 +175,12 @@ async def serve(
         finished = await app.drain(config.server.shutdown_grace)
     task_log.flush()
     log.info("stopped", everything_finished=finished)
+
+
+def _allow_many_connections() -> None:
+    """Use as many file descriptors as this process may have: each caller takes one, and each attempt."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def log_start(config: Config, plans: Sequence[ProviderPlan], app: App) -> None:

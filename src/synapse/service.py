@@ -75,7 +75,7 @@ class Service:
         request: Request,
         *,
         max_wait: float | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the task's, not that of this call
     ) -> Task:
         """Accept a request as an attached task; its caller then follows it.
 

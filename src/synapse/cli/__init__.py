@@ -69,7 +69,7 @@ class _Version(argparse.Action):
     """Prints the version; argparse's own action wants it beforehand, and finding it takes longer than all of help."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from synapse import __version__  # noqa: PLC0415 - see above
+        from synapse import __version__
 
         print(f"synapse {__version__}")
         parser.exit()
@@ -77,14 +77,14 @@ class _Version(argparse.Action):
 
 def _errors() -> tuple[type[Exception], ...]:
     """Name the errors that are told in a line. They are loaded only when something went wrong."""
-    from synapse.config import ConfigError  # noqa: PLC0415 - see above
-    from synapse.domain.errors import SynapseError  # noqa: PLC0415 - see above
+    from synapse.config import ConfigError
+    from synapse.domain.errors import SynapseError
 
     return ConfigError, SynapseError, OSError
 
 
 def _tell(error: Exception) -> int:
-    from synapse.config import ConfigError  # noqa: PLC0415 - see _errors
+    from synapse.config import ConfigError
 
     complain(explain(error) if isinstance(error, OSError) else str(error))
     return USAGE if isinstance(error, ConfigError) else FAILURE

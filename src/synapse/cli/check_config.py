@@ -26,11 +26,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report. Raises ConfigError with all that is wrong."""
-    import msgspec  # noqa: PLC0415 - help needs none of these
+    import msgspec
 
-    from synapse import config  # noqa: PLC0415 - see above
-    from synapse.cli.report import report  # noqa: PLC0415 - see above
-    from synapse.providers.catalog import resolve  # noqa: PLC0415 - see above
+    from synapse import config
+    from synapse.cli.report import report
+    from synapse.providers.catalog import resolve
 
     environ = config.environment(arguments.config, os.environ)
     loaded = config.load(arguments.config, os.environ)
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(made: Report) -> None:
-    from rich.table import Table  # noqa: PLC0415 - takes long to load
+    from rich.table import Table
 
     scheme, encrypted = ("https", " (TLS)") if made.tls else ("http", "")
     table = Table(box=None)

@@ -30,7 +30,7 @@ def open_client(server: str) -> Client:
     """Return a client of the server. Raises `InvalidRequest` for what is no address."""
     # gRPC reads it while it is imported; it would tell of every lost connection on standard error, as the error does.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from synapse.client import Client  # noqa: PLC0415 - gRPC takes long to import
+    from synapse.client import Client
 
     return Client(server)
 
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _send(client: Client, prompt: str, arguments: argparse.Namespace) -> Generator[GenerationResult]:
-    from synapse.client import GenerationConfig  # noqa: PLC0415 - gRPC takes long to import
+    from synapse.client import GenerationConfig
 
     return client.generate_task(
         prompt=prompt,
@@ -122,9 +122,9 @@ def _print_text(answer: Iterable[GenerationResult]) -> None:
 
 
 def _print_json(answer: Iterable[GenerationResult]) -> None:
-    import msgspec  # noqa: PLC0415 - other commands need it not
+    import msgspec
 
-    from synapse.client.result import join_results  # noqa: PLC0415 - gRPC takes long to import
+    from synapse.client.result import join_results
 
     result = join_results(list(answer))
     fields = {
@@ -163,6 +163,6 @@ def _read_standard_input() -> str:
 
 
 def _invalid(message: str) -> InvalidRequest:
-    from synapse.domain.errors import InvalidRequest  # noqa: PLC0415 - other commands need it not
+    from synapse.domain.errors import InvalidRequest
 
     return InvalidRequest(message, field="prompt")

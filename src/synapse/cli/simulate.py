@@ -42,9 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate until told to stop: by SIGTERM or Ctrl-C. Raises `OSError` where the port cannot be had."""
-    import uvloop  # noqa: PLC0415 - help needs it not
+    import uvloop
 
-    from synapse.simulator import Simulator  # noqa: PLC0415 - the same
+    from synapse.simulator import Simulator
 
     try:
         simulator = Simulator(_options(arguments))
@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(simulator: Simulator) -> None:
-    import asyncio  # noqa: PLC0415 - help needs it not
-    import signal  # noqa: PLC0415 - the same
+    import asyncio
+    import signal
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,7 +109,7 @@ def _add_quotas(group: argparse._ArgumentGroup) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    from synapse.simulator import Limits, Options, Window  # noqa: PLC0415 - help needs it not
+    from synapse.simulator import Limits, Options, Window
 
     return Options(
         host=arguments.host,
@@ -128,7 +128,7 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 
 def _fault(text: str) -> Fault:
-    from synapse.simulator import parse_fault  # noqa: PLC0415 - help needs it not
+    from synapse.simulator import parse_fault
 
     try:
         return parse_fault(text)

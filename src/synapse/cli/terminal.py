@@ -22,7 +22,7 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
 
 def complain(message: str) -> None:
     """Write what went wrong to standard error, each line after the program's name, without keys."""
-    from synapse.logs import redact  # noqa: PLC0415 - help needs it not
+    from synapse.logs import redact
 
     for line in redact(message).splitlines():
         print(f"synapse: {line}", file=sys.stderr)
@@ -36,7 +36,7 @@ def explain(error: OSError) -> str:
 
 def open_console() -> Console:
     """Give a console on standard output: coloured on a terminal unless NO_COLOR is set, plain and wide elsewhere."""
-    from rich.console import Console  # noqa: PLC0415 - it takes long to load
+    from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else _UNWRAPPED)
 

@@ -53,7 +53,8 @@ class Watchdog:
     def __enter__(self) -> Self:
         """Begin to watch the current asyncio task."""
         self._task = asyncio.current_task()
-        assert self._task is not None, "a watchdog watches an asyncio task"
+        if self._task is None:
+            raise RuntimeError("a watchdog watches the asyncio task it is used in, and here is none")
         self._cancelling = self._task.cancelling()
         self._moved_at = self._clock.monotonic()
         # A timer even where no time is left: a bite before the block's first wait would strike behind the block.

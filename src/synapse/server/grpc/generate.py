@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import grpc
 import structlog
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[pb.Request, pb.Response]
 
 log = structlog.get_logger("synapse.grpc")
+
+M = TypeVar("M")
 
 SERVICE = "synapse.Generate"
 
@@ -59,14 +61,17 @@ class GenerateService:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def _list_models(self, message: pb.ListModelsRequest | Malformed, context: Context) -> pb.ListModelsResponse:
-        if isinstance(message, Malformed):
-            await _abort(context, _not_understood(message))
+        try:
+            _understood(message)
+        except InvalidRequest as error:
+            await _abort(context, error)
         return pb.ListModelsResponse(models=self._service.models())
 
     async def _generate_task(self, message: pb.Request | Malformed, context: Context) -> AsyncIterator[pb.Response]:
         try:
-            request = _request(message)
-            max_wait, timeout = _durations(message, context)
+            asked = _understood(message)
+            request = _request(asked)
+            max_wait, timeout = _durations(asked)
             task = await self._service.submit(request, max_wait=max_wait, timeout=timeout)
             async with self._service.follow(task) as entries:
                 answering = self._stream if request.stream else self._whole
@@ -113,9 +118,7 @@ def _drained(entries: Sequence[Entry]) -> tuple[str, object]:
     return texts[0] if len(texts) == 1 else "".join(texts), entries[-1][1]
 
 
-def _request(message: pb.Request | Malformed) -> Request:
-    if isinstance(message, Malformed):
-        raise _not_understood(message)
+def _request(message: pb.Request) -> Request:
     config = message.config if message.HasField("config") else None
     return native_request(
         message.prompt,
@@ -140,8 +143,7 @@ def _single(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _durations(message: pb.Request | Malformed, context: Context) -> tuple[float | None, float | None]:
-    assert isinstance(message, pb.Request)
+def _durations(message: pb.Request) -> tuple[float | None, float | None]:
     max_wait = check_seconds("max_wait", message.max_wait) if message.HasField("max_wait") else None
     timeout = check_seconds("timeout", message.timeout) if message.HasField("timeout") else None
     return max_wait, timeout
@@ -174,8 +176,10 @@ def _lenient(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:
     return decode_or_keep
 
 
-def _not_understood(message: Malformed) -> InvalidRequest:
-    return InvalidRequest(f"the message is not valid protobuf, or a string in it is not UTF-8: {message.exc}")
+def _understood(message: M | Malformed) -> M:
+    if isinstance(message, Malformed):
+        raise InvalidRequest(f"the message is not valid protobuf, or a string in it is not UTF-8: {message.exc}")
+    return message
 
 
 async def _abort(context: Context, error: SynapseError) -> NoReturn:

@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from synapse.server.grpc.generate import SERVICE, GenerateService
+from synapse.server.sockets import bind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,7 +53,7 @@ async def listening(
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    bound = _bind(server, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls)
+    bound = _bind(server, host, port, tls)
     await server.start()
     for name in ("", SERVICE):
         await status.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -62,7 +63,9 @@ async def listening(
         await server.stop(grace=1.0)
 
 
-def _bind(server: grpc.aio.Server, address: str, tls: tuple[str, str] | None) -> int:
+def _bind(server: grpc.aio.Server, host: str, port: int, tls: tuple[str, str] | None) -> int:
+    bind(host, port, "gRPC").close()  # gRPC would keep the reason of a refusal to itself
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         if tls is None:
             return server.add_insecure_port(address)

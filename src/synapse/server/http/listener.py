@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
+
+from synapse.server.sockets import bind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,7 +42,7 @@ async def listening(app: HttpApp, host: str, port: int, *, tls: tuple[str, str] 
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    listener = _bind(host, port)
+    listener = bind(host, port, "HTTP")
     try:
         await server.startup(sockets=[listener])
         ticking = asyncio.get_running_loop().create_task(server.main_loop())
@@ -53,16 +54,3 @@ async def listening(app: HttpApp, host: str, port: int, *, tls: tuple[str, str] 
             await server.shutdown(sockets=[listener])
     finally:
         listener.close()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as exc:
-        listener.close()
-        raise OSError(exc.errno, f"cannot listen on {host}:{port} for HTTP: {exc.strerror}") from exc
-    listener.settimeout(0)
-    return listener
