@@ -40,7 +40,8 @@ def test_streams_ask_for_server_sent_events() -> None:
 
 
 def test_a_model_name_cannot_change_the_address() -> None:
-    """What means something in an address is escaped."""
+    """What means something in an address is escaped; a slash is part of some names."""
+    assert gemini.encode(prompt_request("code", "Hi"), "a/b", None).path == "/v1beta/models/a/b:generateContent"
     assert gemini.encode(prompt_request("code", "Hi"), "a?b#c%d", None).path.startswith("/v1beta/models/a%3Fb%23c%25d:")
 
 
@@ -138,6 +139,14 @@ def test_turns_of_one_side_become_one_turn() -> None:
     )
 
     assert _body(request) == {"contents": [{"role": "user", "parts": [{"text": "1"}, {"text": "2"}]}]}
+
+
+def test_an_image_of_the_model_is_no_empty_text() -> None:
+    """Only text can be empty."""
+    sent = _body(Request("code", (Message(Role.ASSISTANT, (PNG, Text(""))),)))
+
+    assert isinstance(sent, dict)
+    assert [list(part) for part in sent["contents"][0]["parts"]] == [["inlineData"]]
 
 
 def test_encoding_a_request_twice_does_not_change_it() -> None:
