@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from synapse.brokers.base import BrokerStats, Lease, LeaseLost, TaskEnd
+from synapse.brokers.held import Held
 from synapse.brokers.log import EventLog
 from synapse.domain.errors import Cancelled, Expired, NoCredentials, QueueFull, SynapseError, WaitTooLong
-from synapse.domain.events import Error, Finish, Restart
+from synapse.domain.events import Error, Finish
 from synapse.domain.task import Task, TaskState
 from synapse.scheduling.credentials import NEVER
 from synapse.scheduling.lanes import Lanes
-from synapse.scheduling.policy import overdue
 from synapse.scheduling.settlement import Fail, GiveUp, Release, Retry, Succeed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from synapse.domain.clock import Clock, Timer
-    from synapse.domain.events import Delta, Event
+    from synapse.domain.events import Delta
     from synapse.scheduling.credentials import CredentialPool, Permit, Rest
     from synapse.scheduling.lanes import Slots
     from synapse.scheduling.settlement import Settlement
@@ -34,59 +34,12 @@ _QUEUE_FULL_PAUSE = 1.0
 """Seconds after which a caller refused for a full queue may try again: places come free all the time."""
 
 
-class _Held:
-    """A task and all that changes about it. Instants are of the monotonic clock."""
-
-    __slots__ = (
-        "accepted_at",
-        "attempts",
-        "first_delta_at",
-        "lease",
-        "log",
-        "queued_at",
-        "run",
-        "seq",
-        "state",
-        "task",
-        "timer",
-        "waited",
-        "wrote",
-    )
-
-    def __init__(self, task: Task, log: EventLog, now: float) -> None:
-        self.task = task
-        self.state = TaskState.QUEUED
-        self.log = log
-        self.run = 0
-        """Leases so far."""
-        self.seq = 0
-        """While it waits: the number of the last entry that its last lease wrote."""
-        self.attempts = 0
-        """Those of them that count."""
-        self.lease: Lease | None = None
-        self.accepted_at = now
-        self.queued_at = now
-        """Since when it waits."""
-        self.waited = 0.0
-        """Seconds of earlier waits."""
-        self.first_delta_at: float | None = None
-        self.wrote = False
-        """Whether the log has deltas that a further attempt would make void."""
-        self.timer: Timer | None = None
-        """While it waits: for the end of its patience, or of its back-off."""
-
-    def stop_timer(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-
 class MemorySubscription:
     """The reader of an attached task. When it stops reading, nobody is left who wants the answer."""
 
     __slots__ = ("_broker", "_held", "next")
 
-    def __init__(self, broker: MemoryBroker, held: _Held) -> None:
+    def __init__(self, broker: MemoryBroker, held: Held) -> None:
         """Read the log of a task that the broker holds."""
         self._broker = broker
         self._held = held
@@ -119,9 +72,9 @@ class MemoryBroker:
         self._clock = clock
         self._max_size = max_size
         self._on_end = on_end
-        self._tasks: dict[str, _Held] = {}
-        self._lanes: Lanes[_Held] = Lanes()
-        self._newcomers: list[_Held] = []
+        self._tasks: dict[str, Held] = {}
+        self._lanes: Lanes[Held] = Lanes()
+        self._newcomers: list[Held] = []
         """Queued since a worker last found nothing to lease; their waits are not limited yet."""
         self._delayed = 0
         self._running = 0
@@ -143,7 +96,7 @@ class MemoryBroker:
                 retry_after=_QUEUE_FULL_PAUSE,
             )
         self._check_opening(task, task.max_wait)
-        held = _Held(task, EventLog(self._clock), self._clock.monotonic())
+        held = Held(task, EventLog(self._clock), self._clock.monotonic())
         self._tasks[task.id] = held
         self._queue(held)
 
@@ -157,7 +110,7 @@ class MemoryBroker:
         if held is not None:
             self._end(held, TaskState.CANCELLED, Error(Cancelled("the task was cancelled")))
 
-    def forget(self, held: _Held) -> None:
+    def forget(self, held: Held) -> None:
         """Drop a task that nobody reads any more; what has not ended is cancelled."""
         self._end(held, TaskState.CANCELLED, Error(Cancelled("the caller went before the task ended")))
         held.log.close()
@@ -240,11 +193,11 @@ class MemoryBroker:
 
     # --- one step each
 
-    def _leased(self, lease: Lease) -> _Held | None:
+    def _leased(self, lease: Lease) -> Held | None:
         held = self._tasks.get(lease.task.id)
         return held if held is not None and held.lease is lease else None
 
-    def _queue(self, held: _Held, *, first: bool = False) -> None:
+    def _queue(self, held: Held, *, first: bool = False) -> None:
         held.queued_at = self._clock.monotonic()
         self._lanes.push(held.task.lane, held.task.id, held, first=first)
         self._newcomers.append(held)
@@ -252,10 +205,10 @@ class MemoryBroker:
             self._check_returned(held)
         self._call_workers()
 
-    def _check_returned(self, held: _Held) -> None:
+    def _check_returned(self, held: Held) -> None:
         """End a task that comes back too late: for its timeout, or for the credential that its lane waits for."""
-        if held.accepted_at + held.task.timeout <= held.queued_at:
-            self._end(held, TaskState.FAILED, Error(overdue(held.task.timeout).error))
+        if held.due_at <= held.queued_at:
+            self._end(held, TaskState.FAILED, Error(held.too_late()))
         elif held.task.lane in self._held_back:
             self._refuse_impatient((held,))  # it was not there when the others agreed to wait
 
@@ -270,58 +223,36 @@ class MemoryBroker:
         now = self._clock.monotonic()
         for held in self._newcomers:
             if held.state is TaskState.QUEUED and held.timer is None:
-                overall = held.accepted_at + held.task.timeout
-                patience = held.queued_at + held.task.max_wait - held.waited
-                wait = max(0.0, min(patience, overall) - now)
+                wait = max(0.0, min(held.patient_until, held.due_at) - now)
                 held.timer = self._clock.call_later(wait, functools.partial(self._lose_patience, held))
         self._newcomers.clear()
 
-    def _start(self, held: _Held, permit: Permit) -> Lease:
-        held.stop_timer()
-        now = self._clock.monotonic()
-        held.waited += now - held.queued_at
-        held.state = TaskState.RUNNING
-        held.run += 1
-        held.attempts += 1
+    def _start(self, held: Held, permit: Permit) -> Lease:
         self._running += 1
-        remaining = held.accepted_at + held.task.timeout - now
-        lease = Lease(held.task, run=held.run, attempt=held.attempts, credential=permit.credential, remaining=remaining)
-        held.lease = lease
-        if held.wrote:
-            held.wrote = False
-            held.log.append(((held.run, 0), Restart("the attempt before this one failed")))
-        return lease
+        return held.start(permit, self._clock.monotonic())
 
-    def _requeue(self, held: _Held, *, counted: bool, delay: float) -> None:
-        held.state = TaskState.QUEUED
-        held.seq = held.lease.seq if held.lease is not None else 0
-        held.lease = None
+    def _requeue(self, held: Held, *, counted: bool, delay: float) -> None:
+        held.give_back(counted=counted)
         self._running -= 1
-        if not counted:
-            held.attempts -= 1
         if delay > 0:
             self._delayed += 1
-            left = held.accepted_at + held.task.timeout - self._clock.monotonic()
+            left = held.due_at - self._clock.monotonic()
             held.timer = self._clock.call_later(max(0.0, min(delay, left)), functools.partial(self._undelay, held))
         else:
             self._queue(held, first=True)
 
-    def _undelay(self, held: _Held) -> None:
+    def _undelay(self, held: Held) -> None:
         held.timer = None
         self._delayed -= 1
         self._queue(held, first=True)
 
-    def _lose_patience(self, held: _Held) -> None:
+    def _lose_patience(self, held: Held) -> None:
         """End a task that has waited for as long as it may."""
         held.timer = None
-        overall = held.accepted_at + held.task.timeout
-        if overall <= held.queued_at + held.task.max_wait - held.waited:
-            self._end(held, TaskState.FAILED, Error(overdue(held.task.timeout).error))
-        else:
-            waited = f"the task waited {held.task.max_wait:g} s, its max_wait, without a free slot and credential"
-            self._end(held, TaskState.EXPIRED, Error(Expired(f"{waited}; let it wait longer, or add credentials")))
+        error = held.too_late()
+        self._end(held, TaskState.EXPIRED if isinstance(error, Expired) else TaskState.FAILED, Error(error))
 
-    def _end(self, held: _Held, state: TaskState, event: Finish | Error) -> None:
+    def _end(self, held: Held, state: TaskState, event: Finish | Error) -> None:
         """Let a task be over, wherever it stands. The first end counts."""
         lease, was = held.lease, held.state
         if was is TaskState.QUEUED:
@@ -334,29 +265,10 @@ class MemoryBroker:
             self._running -= 1
         else:
             return
-        held.state = state
-        held.lease = None
-        held.log.append(((held.run, (lease.seq if lease is not None else held.seq) + 1), event))
-        self._tell(held, event)
+        held.end(state, event)
+        self._on_end(held.summary(event, self._clock.monotonic()))
         if lease is not None and state is TaskState.CANCELLED:
             lease.revoke()
-
-    def _tell(self, held: _Held, event: Event) -> None:
-        usage = event.usage if isinstance(event, Finish) else None
-        began = held.accepted_at
-        self._on_end(
-            TaskEnd(
-                task=held.task,
-                state=held.state,
-                attempts=held.attempts,
-                queued=held.waited,
-                first_token=held.first_delta_at - began if held.first_delta_at is not None else None,
-                total=self._clock.monotonic() - began,
-                input_tokens=usage.input_tokens if usage is not None else None,
-                output_tokens=usage.output_tokens if usage is not None else None,
-                error=event.error if isinstance(event, Error) else None,
-            )
-        )
 
     # --- credentials
 
@@ -398,7 +310,7 @@ class MemoryBroker:
             self._opens_at = opens_at
             self._opening = self._clock.call_later(max(0.0, opens_at - now), self._open)
 
-    def _refuse_impatient(self, waiting: Iterable[_Held]) -> None:
+    def _refuse_impatient(self, waiting: Iterable[Held]) -> None:
         for held in waiting:
             waited = held.waited + self._clock.monotonic() - held.queued_at
             try:
