@@ -32,7 +32,11 @@ SLOTS = 3
 FINISH = Finish(FinishReason.STOP)
 LANES = st.sampled_from(["a", "b", "c"])
 PICK = st.integers(0, 99)
-PAUSES = st.sampled_from([0.0, 0.25, 2.0, 8.0])
+LIMITS = st.sampled_from([(600.0, 3600.0), (600.0, 3600.0), (5.0, 3600.0), (1.0, 3600.0), (0.0, 3600.0), (600.0, 4.0)])
+"""`max_wait` and `timeout`, the patient ones more often."""
+RESTS = st.sampled_from([None, None, None, None, None, None, 1.0, 4.0, 64.0, NEVER])
+ENDINGS = st.sampled_from([Succeed(FINISH), Succeed(FINISH), Fail(ProviderFailed("it failed")), GiveUp()])
+PAUSES = st.sampled_from([0.0, 0.0, 0.25, 2.0, 8.0])
 
 
 class Tracked:
@@ -50,6 +54,8 @@ class Tracked:
         self.counted = 0
         self.accepted_at = now
         self.waiting_since = now
+        self.delayed = False
+        """Whether it waits since a back-off ended, or will end."""
         self.waited = 0.0
 
     @property
@@ -60,6 +66,10 @@ class Tracked:
     def waits_in_lane(self, now: float) -> bool:
         """Tell whether it may be leased: neither over, nor leased, nor in back-off."""
         return not self.over and self.lease is None and self.waiting_since <= now
+
+    def just_back(self, now: float) -> bool:
+        """Tell whether its back-off ends at this very moment: of several that do, one is the first."""
+        return self.delayed and self.waiting_since == now
 
     def overdue(self, now: float) -> bool:
         """Tell whether its limits ought to have ended it by now."""
@@ -107,17 +117,22 @@ class Histories(RuleBasedStateMachine):
     def _note_end(self, end: TaskEnd) -> None:
         self.tasks[end.task.id].ends.append(end)
 
-    @initialize(listening=st.booleans())
-    def begin(self, *, listening: bool) -> None:
-        """With a worker that listens or without."""
+    @initialize(listening=st.booleans(), lanes=st.lists(LANES, min_size=1, max_size=MAX_SIZE))
+    def begin(self, lanes: list[str], *, listening: bool) -> None:
+        """With a worker that listens or without, and patient tasks."""
         if listening:
             self.start_or_stop_listening()
+        for lane in lanes:
+            self._submit(lane, 600.0, 3600.0)
 
     # --- callers
 
-    @rule(lane=LANES, max_wait=st.sampled_from([0.0, 1.0, 5.0, 600.0]), timeout=st.sampled_from([4.0, 3600.0]))
-    def submit(self, lane: str, max_wait: float, timeout: float) -> None:
+    @rule(lane=LANES, limits=LIMITS)
+    def submit(self, lane: str, limits: tuple[float, float]) -> None:
         """Submit a task; it is accepted unless one of three reasons holds."""
+        self._submit(lane, *limits)
+
+    def _submit(self, lane: str, max_wait: float, timeout: float) -> None:
         task = make_task(f"t{len(self.tasks)}", lane, max_wait=max_wait, timeout=timeout)
         expected = self._refusal(task)
         with nullcontext() if expected is None else pytest.raises(expected):
@@ -150,22 +165,21 @@ class Histories(RuleBasedStateMachine):
         await self.clock.elapse(0.0)
         tracked.entries += await reading
 
-    @precondition(lambda self: self.tasks)
-    @rule(pick=PICK)
-    def cancel(self, pick: int) -> None:
-        """Cancel one of the last tasks, over or not."""
-        tracked = list(self.tasks.values())[-1 - pick % min(3, len(self.tasks))]
+    @precondition(lambda self: self._readable())
+    @rule(pick=PICK, how=st.sampled_from(["cancel", "leave"]))
+    def want_no_more(self, pick: int, how: str) -> None:
+        """Cancel one of the last tasks, over or not, or cease to read it."""
+        tracked = self._readable()[-1 - pick % min(3, len(self._readable()))]
+        if how == "leave":
+            self._leave(tracked)
+        else:
+            self._cancel(tracked)
+
+    def _cancel(self, tracked: Tracked) -> None:
         was_over = tracked.over
         self.do(self.broker.cancel(tracked.task.id))
         if not was_over:
             self._check_ended(tracked, TaskState.CANCELLED)
-
-    @precondition(lambda self: self._readable())
-    @rule(pick=PICK)
-    def leave(self, pick: int) -> None:
-        """Stop reading."""
-        readable = self._readable()
-        self._leave(readable[pick % len(readable)])
 
     def _leave(self, tracked: Tracked) -> None:
         was_over = tracked.over
@@ -216,7 +230,7 @@ class Histories(RuleBasedStateMachine):
         """Nobody waits who has a slot and a credential; nobody waits who can never have one."""
         admitted = self.slots.order({tracked.task.lane for tracked in waiting})
         for tracked in waiting:
-            if tracked.task.lane in admitted:
+            if tracked.task.lane in admitted and not tracked.just_back(self.clock.monotonic()):
                 opens_in = self.pool.opens_at(tracked.task.model) - self.clock.now()
                 assert 0 < opens_in <= tracked.patience(self.clock.monotonic()), f"{tracked.task.id} was overlooked"
 
@@ -233,12 +247,12 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(pick=PICK, text=st.sampled_from(["x", "yz"]))
     def publish(self, pick: int, text: str) -> None:
-        """Write under a lease; it is refused if and only if the task is over."""
-        lease = self.leases[pick % len(self.leases)]
-        tracked = self.tasks[lease.task.id]
-        assert self._publish(lease, text) is not tracked.over
-        if not tracked.over:
-            self.texts[lease.task.id, lease.run] += text
+        """Write under some leases; it is refused where the task is over, and only there."""
+        for lease in self.leases[pick % len(self.leases) - 1 :]:
+            tracked = self.tasks[lease.task.id]
+            assert self._publish(lease, text) is not tracked.over
+            if not tracked.over:
+                self.texts[lease.task.id, lease.run] += text
 
     def _publish(self, lease: Lease, text: str) -> bool:
         try:
@@ -248,10 +262,13 @@ class Histories(RuleBasedStateMachine):
         return True
 
     @precondition(lambda self: self.leases)
-    @rule(pick=PICK, delay=PAUSES, counted=st.booleans(), rest=st.sampled_from([None, 1.0, 4.0, 64.0, NEVER]))
-    def retry(self, pick: int, delay: float, rest: float | None, *, counted: bool) -> None:
-        """Put a task back, learning something about its credential or not."""
+    @rule(pick=PICK, delay=PAUSES, counted=st.booleans(), rest=RESTS, stopping=st.booleans())
+    def put_back(self, pick: int, delay: float, rest: float | None, *, counted: bool, stopping: bool) -> None:
+        """Put a task back: for a failure that may have taught something of the credential, or because of a stop."""
         lease = self.leases[pick % len(self.leases)]
+        if stopping:
+            self._settle(lease, Release(), delay=0.0, counted=False)
+            return
         learned = None if rest is None else self._rest(lease, rest)
         self._settle(lease, Retry(delay, counted=counted, reason="failed", rest=learned), delay=delay, counted=counted)
 
@@ -261,13 +278,7 @@ class Histories(RuleBasedStateMachine):
         return Rest(lease.credential, None if whole_key else lease.task.model, self.clock.now() + seconds, "used up")
 
     @precondition(lambda self: self.leases)
-    @rule(pick=PICK)
-    def release(self, pick: int) -> None:
-        """Hand a task back."""
-        self._settle(self.leases[pick % len(self.leases)], Release(), delay=0.0, counted=False)
-
-    @precondition(lambda self: self.leases)
-    @rule(pick=PICK, ending=st.sampled_from([Succeed(FINISH), Fail(ProviderFailed("it failed")), GiveUp()]))
+    @rule(pick=PICK, ending=ENDINGS)
     def end(self, pick: int, ending: Settlement) -> None:
         """End a task."""
         lease = self.leases[pick % len(self.leases)]
@@ -284,6 +295,7 @@ class Histories(RuleBasedStateMachine):
         self.old.append(lease)
         tracked.lease = None
         tracked.waiting_since = self.clock.monotonic() + delay
+        tracked.delayed = delay > 0
         tracked.counted -= not counted
         self.slots.give_back(lease.task.lane)
         self.do(self.broker.settle(lease, settlement))
@@ -303,7 +315,7 @@ class Histories(RuleBasedStateMachine):
 
     # --- time
 
-    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 2.0, 8.0, 64.0]))
+    @rule(seconds=st.sampled_from([0.0, 0.25, 0.25, 1.0, 2.0, 8.0, 64.0]))
     def elapse(self, seconds: float) -> None:
         """Let time pass."""
         self.do(self.clock.elapse(seconds))
@@ -382,4 +394,4 @@ def _text(events: list[Event]) -> str:
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
+TestHistories.settings = settings(deadline=None, max_examples=200, stateful_step_count=50)
