@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
+import subprocess
 import sys
-from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,10 @@ MEGABYTE = 1024 * 1024
 class Process:
     """A running `synapse serve`, and callers for its ports."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
-        """Take the process."""
+    def __init__(self, child: subprocess.Popen[bytes], errors: asyncio.StreamReader) -> None:
+        """Take the process and what reads its standard error."""
         self.child = child
+        self._errors = errors
         self.lines: list[str] = []
         """What it has written to standard error."""
         self.http = ""
@@ -50,8 +51,7 @@ class Process:
 
     async def read(self) -> str:
         """Read the next line of standard error; empty when there are no more."""
-        assert self.child.stderr is not None
-        line = (await self.child.stderr.readline()).decode()
+        line = (await self._errors.readline()).decode()
         if line:
             self.lines.append(line)
         return line
@@ -60,7 +60,7 @@ class Process:
         """Wait for the end of the process, with all that it says before that; return its exit code."""
         while await self.read():
             pass
-        return await self.child.wait()
+        return await asyncio.to_thread(self.child.wait)
 
     def memory(self, what: str = "VmHWM") -> int:
         """Return the most bytes of memory it has held at a time, or what else `/proc` knows."""
@@ -75,22 +75,31 @@ async def serving(tree: Tree, folder: Path, *, environ: Mapping[str, str] | None
     """Run `synapse serve` with a configuration; it is killed at the end of the block, if it still runs."""
     file = folder / "config.yaml"
     file.write_text(json.dumps(tree))
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "synapse", "serve", "--config", str(file), stderr=PIPE, env=_environment(environ or {})
-    )
-    process = Process(child)
-    try:
+    async with contextlib.AsyncExitStack() as parts:
+        process = await parts.enter_async_context(_running(file, _environment(environ or {})))
         await _ready(process)
-        async with contextlib.AsyncExitStack() as parts:
-            connector = aiohttp.TCPConnector(force_close=True, limit=0)
-            process.caller = await parts.enter_async_context(aiohttp.ClientSession(connector=connector))
-            process.client = await parts.enter_async_context(AsyncClient(process.grpc))
-            process.channel = await parts.enter_async_context(grpc.aio.insecure_channel(process.grpc))
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        process.caller = await parts.enter_async_context(aiohttp.ClientSession(connector=connector))
+        process.client = await parts.enter_async_context(AsyncClient(process.grpc))
+        process.channel = await parts.enter_async_context(grpc.aio.insecure_channel(process.grpc))
+        yield process
+
+
+@contextlib.asynccontextmanager
+async def _running(file: Path, environ: Mapping[str, str]) -> AsyncIterator[Process]:
+    # Not asyncio's way to start it: uvloop forks, which gRPC's threads in this process do not survive in the child.
+    command = [sys.executable, "-m", "synapse", "serve", "--config", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environ) as child:  # noqa: ASYNC220, S603 - see above
+        stderr = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(stderr)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, child.stderr)
+        process = Process(child, stderr)
+        try:
             yield process
-    finally:
-        if child.returncode is None:
+        finally:
             child.kill()
             await process.ended()
+            pipe.close()
 
 
 async def _ready(process: Process) -> None:
