@@ -16,7 +16,6 @@ from synapse.worker.attempt import Attempt
 
 if TYPE_CHECKING:
     from conftest import Start
-
     from synapse.testing.broker_contract.stage import Reader
 
 STOP = Finish(FinishReason.STOP, Usage(3, 5, total_tokens=8))

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import pytest
 from structlog.testing import capture_logs
 
 from synapse.brokers.memory import MemoryBroker
@@ -91,7 +92,7 @@ def _task_for(provider: str) -> Task:
     return Task(like.id, like.request, provider, "m", like.caller, like.created_at, like.max_wait, like.timeout)
 
 
-async def test_a_stopping_worker_hands_back_what_it_runs(start: Start, clock: FakeClock) -> None:
+async def test_a_stopping_worker_hands_back_what_it_runs(start: Start) -> None:
     """Its connections close, its tasks are the next worker's, as if they had not been leased."""
     provider = ScriptedProvider(["Hel", HANG], ["Hello", STOP])
     stack = start(provider)
@@ -110,19 +111,19 @@ async def test_a_stopping_worker_hands_back_what_it_runs(start: Start, clock: Fa
     assert stack.ends[0].attempts == 1
 
 
-async def test_a_worker_stopped_at_the_moment_of_a_start_hands_back(start: Start) -> None:
-    """An attempt that has not made its first step yet loses nothing either."""
-    stack = start(ScriptedProvider([HANG], ["Hello", STOP]))
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_worker_stopped_at_the_moment_of_a_start_hands_back(start: Start, turns: int) -> None:
+    """Whether the attempt was about to be made, has not made its first step or has just begun: nothing is lost."""
+    provider = ScriptedProvider([HANG])
+    stack = start(provider)
     await stack.submit()
-    serving = stack.serving
-    assert serving is not None
-    while not stack.worker.slots.taken:
+    for _ in range(turns):
         await asyncio.sleep(0)
 
     await stack.stop()
 
     assert (stack.broker.stats().waiting, stack.broker.stats().running) == (1, 0)
-    assert stack.worker.slots.taken == 0
+    assert (stack.worker.slots.taken, provider.open) == (0, 0)
 
 
 async def test_a_stopped_worker_takes_nothing(start: Start, clock: FakeClock) -> None:
