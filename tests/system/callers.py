@@ -108,7 +108,7 @@ def streaming(
 ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
     """Ask for a stream over REST; the block begins when the HTTP status has come, and its end drops the connection."""
     data = encoded({"prompt": "Say it.", "model_code": "m", "stream": True, **body})
-    return server.caller.post(f"{server.http}/generate", data=data, headers=headers, read_bufsize=2**25)
+    return server.caller.post(f"{server.http}/generate", data=data, headers=headers, read_bufsize=2**20)
 
 
 def calling(server: Server, *, deadline: float | None = None, **fields: object) -> grpc.aio.UnaryStreamCall:

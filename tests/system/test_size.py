@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from process import Process
     from stack import Launch, Provide, Start
 
-    from synapse.testing.upstream import Upstream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
@@ -175,7 +174,7 @@ async def test_a_reader_that_does_not_read_holds_back_the_provider_and_nobody_el
         first = await anext(answer)
         before = server.memory()
 
-        await standstill(upstream, 0.6)
+        await upstream.standstill(0.6)
         assert (await stream_over_rest(server)).text == "Somebody else's."
         assert upstream.connections[0].written < LONG * 1000 // 2
         assert told(server, before) < 60
@@ -184,22 +183,13 @@ async def test_a_reader_that_does_not_read_holds_back_the_provider_and_nobody_el
     assert len(upstream.calls) == 2
 
 
-async def standstill(upstream: Upstream, seconds: float) -> None:
-    """Wait until the first connection has taken nothing for so long."""
-    connection = upstream.connections[0]
-    with contextlib.suppress(TimeoutError):
-        while seen := connection.written:
-            async with asyncio.timeout(seconds):
-                await upstream.until(lambda seen=seen: connection.written > seen)  # type: ignore[misc]
-
-
 @pytest.mark.parametrize("begin", [begin_rest, begin_grpc])
 async def test_a_reader_that_goes_after_not_reading_leaves_nothing(start: Start, begin: Begin) -> None:
     """A provider that is held back by a slow reader is let go with it."""
     stack = await start(lambda _: [head(), flood("x" * 1000, LONG), *finished()], answering("Next."))
     answer = begin(stack)
     await anext(answer)
-    await standstill(stack.upstream, 0.2)
+    await stack.upstream.standstill(0.2)
 
     await answer.aclose()
 

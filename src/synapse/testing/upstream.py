@@ -135,6 +135,18 @@ class Upstream:
         assert closed_at is not None
         return closed_at
 
+    async def standstill(self, seconds: float) -> None:
+        """Wait until nothing more of any answer has been taken for so long: until all readers hold it back."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                before = self._written
+                async with asyncio.timeout(seconds):
+                    await self.until(lambda before=before: self._written > before)  # type: ignore[misc]
+
+    @property
+    def _written(self) -> int:
+        return sum(connection.written for connection in self.connections)
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds of this upstream; it looks whenever something has happened to a connection."""
         while not holds():
