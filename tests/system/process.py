@@ -44,10 +44,14 @@ class Process:
         """All it has written to standard error."""
         return "".join(self.lines)
 
+    @property
+    def told(self) -> list[dict[str, object]]:
+        """The lines of the log, decoded."""
+        return [json.loads(line) for line in self.lines]
+
     def events(self, name: str) -> list[dict[str, object]]:
         """Return the lines of the log that tell of such an event."""
-        parsed = [json.loads(line) for line in self.lines]
-        return [line for line in parsed if line["event"] == name]
+        return [line for line in self.told if line["event"] == name]
 
     async def read(self) -> str:
         """Read the next line of standard error; empty when there are no more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,11 @@ _FRAMING = 1024 * 1024
 """Bytes on top of that for what surrounds a payload of the full size."""
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line of gRPC's is to be logged: it takes a caller that goes before it has read for a fault."""
+    return not record.getMessage().startswith("ExecuteBatchError")
+
+
 class GrpcPort:
     """The running server."""
 
@@ -42,6 +48,7 @@ async def listening(
     service: Service, host: str, port: int, *, keepalive_seconds: float, tls: tuple[str, str] | None = None
 ) -> AsyncIterator[GrpcPort]:
     """Serve while the block runs; the port is a free one where 0 was asked for."""
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     server = grpc.aio.server(
         options=(
             ("grpc.max_receive_message_length", MESSAGE_LIMIT + _FRAMING),
