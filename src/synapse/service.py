@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from synapse.domain.clock import Clock
     from synapse.domain.request import Request
 
+_LONGEST_CODE = 200
+"""Characters of an unknown model code that are looked at, and sent back: a caller may send megabytes."""
+
 
 class Model(msgspec.Struct, frozen=True):
     """What a model code stands for."""
@@ -113,6 +116,7 @@ class Service:
         self._draining = True
 
     def _no_such_model(self, code: str) -> ModelNotFound:
+        code = code if len(code) <= _LONGEST_CODE else f"{code[:_LONGEST_CODE]}…"
         near = difflib.get_close_matches(code, self._models, n=1)
         hint = f", did you mean {near[0]!r}?" if near else "."
         return ModelNotFound(

@@ -30,6 +30,8 @@ class ErrorAnswer(msgspec.Struct):
 
 _encode = msgspec.json.Encoder().encode
 _AT = re.compile(r" - at `\$\.?(?P<path>.*)`$")
+_LONGEST_PATH = 200
+"""Characters of a field's path that are sent back: a caller may send a name of megabytes."""
 _NAMED = re.compile(r"(?P<what>missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -61,5 +63,6 @@ def not_understood(exc: Exception) -> InvalidRequest:
     if (named := _NAMED.search(text)) is not None:
         path = f"{path}.{named['name']}" if path else named["name"]
         text = "it is required" if named["what"].startswith("missing") else "there is no such field"
+    path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
     text = text.replace("`", "").replace("Expected", "expected")
     return InvalidRequest(f"{path or 'the body'}: {text}", field=path or None)
