@@ -28,7 +28,7 @@ STOP = Finish(FinishReason.STOP)
 async def test_no_more_run_than_there_are_slots(start: Start, clock: FakeClock) -> None:
     """The others wait in their lane, and start one by one as slots come free."""
     gates = [asyncio.Event() for _ in range(3)]
-    provider = ScriptedProvider(*([gate, "done", STOP] for gate in gates))
+    provider = ScriptedProvider(*((gate, "done", STOP) for gate in gates))
     stack = start(provider, slots=2)
     readers = [await stack.submit() for _ in range(3)]
     await clock.elapse(0.0)
