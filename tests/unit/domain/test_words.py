@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from synapse.domain.clock import SystemClock
 from synapse.domain.credential import Credential
 from synapse.domain.events import format_event_id
 from synapse.domain.request import Image, Message, Role, Sampling, Text, prompt_request
@@ -54,20 +51,3 @@ def test_images_stand_before_the_text() -> None:
     assert request.messages[0].parts == (first, second, Text("Why?"))
     assert request.sampling.top_k == 3
     assert request.stream
-
-
-async def test_the_system_clock_keeps_time_and_calls_back() -> None:
-    """A callback runs on the loop when its time has come; a cancelled one does not."""
-    clock = SystemClock()
-    called: list[str] = []
-    over = asyncio.Event()
-    before, started = clock.now(), clock.monotonic()
-
-    clock.call_later(0.0, lambda: called.append("cancelled")).cancel()
-    clock.call_later(0.001, lambda: called.append("late"))
-    clock.call_later(0.002, over.set)
-    await over.wait()
-
-    assert called == ["late"]
-    assert clock.monotonic() - started >= 0.001
-    assert clock.now() >= before

@@ -170,6 +170,15 @@ async def test_only_dead_keys_is_said_to_be_so(start: Start) -> None:
     assert "key-of-" not in error.message
 
 
+async def test_a_provider_that_repeats_the_key_is_not_repeated(start: Start) -> None:
+    """The caller reads what the provider said, with the end of the key at most."""
+    stack = start(ScriptedProvider([Failure(FailureClass.CALLER_FAULT, "what is key-of-accounting?")]), "accounting")
+
+    error = await (await stack.submit()).error()
+
+    assert error.message == "p, model m: what is …ting?"
+
+
 async def test_a_used_up_window_is_waited_for(start: Start, clock: FakeClock) -> None:
     """The task goes back to its lane, holds no slot, and goes again when the provider said."""
     used_up = Failure(FailureClass.QUOTA_MINUTE, "too many requests", status=429, retry_after=20.0)

@@ -212,3 +212,20 @@ async def test_without_time_left_a_block_that_never_waits_has_no_aftermath(clock
 
     await asyncio.sleep(0)
     assert clock.timers == 0
+
+
+async def test_a_watchdog_needs_somebody_to_watch(clock: FakeClock) -> None:
+    """Outside a task there is nobody to end: that is said, not found out when the time has come."""
+    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def watch_nobody() -> None:
+        try:
+            with Watchdog(clock, stall=60.0, limit=60.0):
+                said.set_result("nothing")
+        except RuntimeError as exc:
+            said.set_result(str(exc))
+
+    asyncio.get_running_loop().call_soon(watch_nobody)
+
+    assert "a watchdog watches the asyncio task" in await said
+    assert clock.timers == 0
