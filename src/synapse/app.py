@@ -166,8 +166,7 @@ async def serve(
     _allow_many_connections()
     task_log = open_task_log(log_stream)
     async with running(config, plans, cores=cpu_cores(), environ=environ, on_end=task_log) as app:
-        gc.collect()
-        gc.freeze()  # what exists now lives as long as the process: going through it again and again is wasted time
+        _collect_garbage_less()
         log_start(config, plans, app)
         await stop.wait()
         stats = app.broker.stats()
@@ -175,6 +174,16 @@ async def serve(
         finished = await app.drain(config.server.shutdown_grace)
     task_log.flush()
     log.info("stopped", everything_finished=finished)
+
+
+def _collect_garbage_less() -> None:
+    """Leave out of the collector's rounds what lives as long as the process, and make the rounds fewer.
+
+    Nearly nothing that a request leaves behind is in a cycle, so most rounds find nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def _allow_many_connections() -> None:

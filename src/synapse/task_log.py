@@ -75,26 +75,24 @@ class ReadableTaskLog:
 
 
 class JsonTaskLog:
-    """For machines. There can be thousands a second, so lines are encoded straight to bytes and written together."""
+    """For machines. There can be thousands of lines a second: they are made and written together."""
 
     def __init__(self, stream: TextIO) -> None:
         """Take the stream that other events go to as well."""
         self._stream = stream
         self._encode = msgspec.json.Encoder().encode
-        self._lines: list[bytes] = []
+        self._ends: list[tuple[TaskEnd, datetime]] = []
 
     def __call__(self, end: TaskEnd) -> None:
-        """Note the line of a task; it is written soon."""
-        if not self._lines:
+        """Note a task; its line is written soon."""
+        if not self._ends:
             asyncio.get_running_loop().call_later(WRITE_EVERY, self.flush)
-        self._lines.append(self._encode(task_line(end, datetime.now(UTC))))
+        self._ends.append((end, datetime.now(UTC)))
 
     def flush(self) -> None:
         """Write what is noted. A stream that can no longer be written to loses lines; it never stops the work."""
-        if not self._lines:
-            return
-        text = b"\n".join(self._lines).decode() + "\n"
-        self._lines.clear()
+        ends, self._ends = self._ends, []
+        text = b"".join([self._encode(task_line(end, at)) + b"\n" for end, at in ends]).decode()
         try:
             self._stream.write(text)
             self._stream.flush()
