@@ -49,6 +49,11 @@ class Stack:
         """The providers behind it."""
         self._before = _others_tasks()
 
+    async def begin_anew(self, *answers: Answer) -> None:
+        """Put another provider in the place of the one there was, and take what there is now for what stays."""
+        await self.upstream.begin_anew(*answers)
+        self._before = _others_tasks()
+
     @property
     def upstream(self) -> Upstream:
         """The first provider behind it."""
@@ -125,12 +130,12 @@ def openai(upstream: Upstream | str, *codes: str, **more: object) -> Tree:
 
 
 class Start(Protocol):
-    """Starts a Synapse for the test."""
+    """Starts a Synapse for the test; one that other tests have used and left at rest, where it would be the same."""
 
     async def __call__(
         self,
         *answers: Answer,
-        models: Callable[[Upstream], Tree] = ...,
+        models: Callable[[Upstream], Tree] | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Clock | None = None,
         **sections: Tree,

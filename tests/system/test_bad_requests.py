@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from stack import Stack
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LIMIT = 100 * MEGABYTE
 PNG = b64encode(b"\x89PNG\r\n\x1a\nrest").decode()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Run a single Synapse for all that is wrong."""
     folder: Path = tmp_path_factory.mktemp("bad")
@@ -43,7 +43,7 @@ async def one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
         yield stack
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(one: Stack) -> AsyncIterator[Stack]:
     """Give that Synapse; it must still answer after each wrong request, which the provider must not have seen."""
     one.upstream.calls.clear()

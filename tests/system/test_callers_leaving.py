@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from synapse.testing.upstream import Script
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 log = logging.getLogger(__name__)
 
 AT_ONCE = 0.5

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from stack import Stack, Start
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 ONE_SLOT = {"concurrency_multiplier": 1}
 
 

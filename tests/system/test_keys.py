@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from synapse.testing.upstream import Call, Script, Upstream
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 A, B, C = (f"AIzaSy-{letter * 24}-{letter}end" for letter in "abc")
 """Keys; of each, the last four characters may be shown."""
 BODY: dict[str, object] = {"prompt": "Say it.", "model_code": "m"}

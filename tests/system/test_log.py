@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from process import Process
     from stack import Launch, Provide
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 
 async def stopped(server: Process) -> None:
     """Stop the server, and read its log to the end."""

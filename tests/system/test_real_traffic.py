@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FOLDER = Path(os.environ.get("SYNAPSE_RECORDINGS") or Path(__file__).resolve().parents[3] / "shared" / "recordings")
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(
         not FOLDER.is_dir(), reason=f"no recordings in {FOLDER}: set SYNAPSE_RECORDINGS to the folder that has them"
     ),
@@ -96,7 +96,7 @@ def provider(name: str, url: str, code: str) -> Json:
     return {"type": kind, "base_url": url + path, "api_keys_env": "KEYS", "codes": [{"code": code, "model": name}]}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Run a single Synapse in front of the recordings; each has a model code for each way to ask for it."""
     async with Simulator(Options(port=0, replay=FOLDER)).serve() as url:

@@ -17,6 +17,8 @@ from synapse.testing.upstream import CUT, HANG, events, head
 if TYPE_CHECKING:
     from stack import Stack, Start
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 ONE_SLOT = {"concurrency_multiplier": 1}
 BODY: dict[str, object] = {"prompt": "Say it.", "model_code": "m"}
 

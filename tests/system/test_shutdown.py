@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from process import Process
     from stack import Launch, Provide, Tree
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 TOKENS = 60
 BODY: dict[str, object] = {"prompt": "Say it.", "model_code": "sim/lorem"}
 

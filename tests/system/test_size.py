@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from stack import Launch, Provide, Start
 
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc"),
+]
 
 log = logging.getLogger(__name__)
 

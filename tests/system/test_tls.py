@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+import pytest_asyncio
 import trustme
 
 from synapse import AsyncClient, Client, ConnectionFailed
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from process import Process
     from stack import Launch, Tree
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 SIMULATOR: Tree = {"simulator": {"codes": ["sim/echo"], "tokens_per_second": 0}}
 
 
@@ -27,7 +30,7 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(launch: Launch, authority: trustme.CA, tmp_path: Path) -> Process:
     """Run `synapse serve` with a certificate of that authority; paths are relative to the configuration file."""
     certificate = authority.issue_cert("localhost", "127.0.0.1")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from synapse.testing.upstream import Call, Script, Step
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 IMPATIENT = {"stall_timeout": 0.2}
 ONCE = {"max_attempts": 1}
 COMMENT = chunk(b": OPENROUTER PROCESSING\n\n")

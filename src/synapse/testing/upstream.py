@@ -103,6 +103,7 @@ class Upstream:
         self.url = ""
         self._answers = answers
         self._ssl = ssl
+        self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -122,6 +123,15 @@ class Upstream:
             serving.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
+
+    async def begin_anew(self, *answers: Answer) -> None:
+        """Say goodbye on every connection, wait until all are closed, forget what was, and take other answers."""
+        for writer in self._writers:
+            writer.write_eof()
+        await self.until(lambda: self.open == 0)
+        self.calls.clear()
+        self.connections.clear()
+        self._answers = answers
 
     async def called(self, count: int) -> Call:
         """Wait until so many requests have arrived; return the last of those."""
@@ -169,6 +179,7 @@ class Upstream:
 
     async def _serve(self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
+        self._writers.add(writer)
         try:
             while (call := await _read_call(connection.number, reader)) is not None:
                 self.calls.append(call)
@@ -179,6 +190,7 @@ class Upstream:
                 connection.closed_at = time.monotonic()
         finally:
             self.open -= 1
+            self._writers.discard(writer)
             self._tell()
             writer.close()
             with contextlib.suppress(OSError):
@@ -200,6 +212,9 @@ class Upstream:
                 connection.closed_at = time.monotonic()
                 return False
             return playing.result()
+        except OSError:
+            connection.closed_at = time.monotonic()
+            return False
         finally:
             self.in_use -= 1
             playing.cancel()
