@@ -142,7 +142,8 @@ def _provider(plan: ProviderPlan, session: aiohttp.ClientSession, environ: Mappi
 
 def _rules(config: Config, clock: Clock) -> AttemptRules:
     retry = RetryRules(config.retry.max_attempts, config.retry.base_delay, config.retry.max_delay)
-    return AttemptRules(retry, config.providers.stall_timeout, clock, random.random)
+    providers = config.providers
+    return AttemptRules(retry, providers.stall_timeout, providers.answer_timeout, clock, random.random)
 
 
 def new_task_id(clock: Clock) -> str:

@@ -135,13 +135,12 @@ class Collector:
 
     def add(self, event: Delta | Restart | Finish | Error) -> Answer | None:
         """Take the next event; return the answer when it is whole. Raises the error that the log ends with."""
-        match event:
-            case Delta(text):
-                self._texts.append(text)
-            case Restart():
-                self._texts.clear()
-            case Finish():
-                return Answer("".join(self._texts), event)
-            case Error(error):
-                raise error
+        if type(event) is Delta:
+            self._texts.append(event.text)
+        elif type(event) is Finish:
+            return Answer("".join(self._texts), event)
+        elif type(event) is Error:
+            raise event.error
+        else:
+            self._texts.clear()
         return None

@@ -51,12 +51,13 @@ class EventLog:
             return
         self._entries.append(entry)
         event = entry[1]
-        if isinstance(event, Delta):
+        if type(event) is Delta:
             self._weight += len(event.text) + _ENTRY_COST
-        elif isinstance(event, (Finish, Error)):
+        elif type(event) is Finish or type(event) is Error:
             self.ended = True
             _resolve(self._room)
-        _resolve(self._reader)
+        if self._reader is not None:
+            _resolve(self._reader)
 
     async def room(self) -> None:
         """Wait until the reader has drained, or will not read any more."""
@@ -90,7 +91,8 @@ class EventLog:
     def _drain(self) -> Sequence[Entry]:
         entries, self._entries = self._entries, []
         self._weight = 0
-        _resolve(self._room)
+        if self._room is not None:
+            _resolve(self._room)
         return entries
 
     def _set_alarm(self, patience: float) -> None:

@@ -112,7 +112,8 @@ class MemoryBroker:
 
     def forget(self, held: Held) -> None:
         """Drop a task that nobody reads any more; what has not ended is cancelled."""
-        self._end(held, TaskState.CANCELLED, Error(Cancelled("the caller went before the task ended")))
+        if not held.log.ended:
+            self._end(held, TaskState.CANCELLED, Error(Cancelled("the caller went before the task ended")))
         held.log.close()
         self._tasks.pop(held.task.id, None)
         if not self._tasks and self._idle is not None and not self._idle.done():
@@ -174,14 +175,15 @@ class MemoryBroker:
 
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """End the lease; state and last entry change together."""
+        held = self._leased(lease)
+        if type(settlement) is Succeed and held is not None:
+            self._end(held, TaskState.SUCCEEDED, settlement.finish)
+            return
         if isinstance(settlement, (Retry, Fail)) and settlement.rest is not None:
             self._rest(lease.task.provider, settlement.rest)
-        held = self._leased(lease)
         if held is None:
             return
         match settlement:
-            case Succeed(finish):
-                self._end(held, TaskState.SUCCEEDED, finish)
             case Fail(error):
                 self._end(held, TaskState.FAILED, Error(error))
             case Retry():
@@ -288,6 +290,7 @@ class MemoryBroker:
 
     def _rest(self, provider: str, rest: Rest) -> None:
         if self._pools[provider].rest(rest):
+            self._call_workers()  # whoever waits for this credential may have to hear that it is not coming
             log.warning(
                 "credential rests",
                 provider=provider,

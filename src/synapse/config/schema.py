@@ -91,7 +91,9 @@ class ProvidersConfig(Section, frozen=True, kw_only=True):
     """Patience with providers."""
 
     stall_timeout: Duration = 60
-    """An attempt ends when nothing of the answer came for so long."""
+    """An attempt at a streamed answer ends when nothing of it came for so long."""
+    answer_timeout: Duration = 600
+    """An attempt at a plain answer, which comes all at once, ends when it has not come after so long."""
     connect_timeout: Duration = 10
 
 

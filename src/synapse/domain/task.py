@@ -37,7 +37,7 @@ class Task(msgspec.Struct, frozen=True):
     created_at: float
     """UTC."""
     max_wait: float
-    """Seconds it may wait in its lane before the first attempt starts."""
+    """Seconds it may wait in its lane, all waits together."""
     timeout: float
     """Seconds it may take as a whole."""
 

@@ -9,13 +9,17 @@ import ssl
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp import hdrs
+from multidict import CIMultiDict
 from yarl import URL
 
 from synapse.domain.failure import Failure, FailureClass
 from synapse.providers.wires.sse import EventStream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+
+    from aiohttp.typedefs import LooseCookies, LooseHeaders
 
     from synapse.domain.credential import Credential
     from synapse.domain.request import Request
@@ -27,6 +31,26 @@ ANSWER_LIMIT = 256 * 1024 * 1024
 _ERROR_LIMIT = 1024 * 1024
 """Bytes of an error's body that are read: no provider explains itself at greater length."""
 _OK = 200
+_HEADERS = {"user-agent": "synapse", "accept": "*/*", "accept-encoding": "identity"}
+"""Answers are not compressed: that would save little, and hold back the tokens of a stream."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request whose headers are complete as they are given, and which has no cookies.
+
+    aiohttp would merge them with its defaults one by one: a tenth of the time that a request to a provider takes.
+    """
+
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        """Take the headers; only the host is left to add."""
+        self.headers = CIMultiDict(headers or {})
+        self.headers[hdrs.HOST] = self.url.host_port_subcomponent or ""
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """Add nothing."""
+
+    def update_cookies(self, cookies: LooseCookies | None) -> None:
+        """Add nothing."""
 
 
 def open_session(connect_timeout: float) -> aiohttp.ClientSession:
@@ -37,6 +61,7 @@ def open_session(connect_timeout: float) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
         cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=_Request,
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None),
     )
 
@@ -56,7 +81,7 @@ class HttpProvider:
         """Take the base URL, its wire, the shared session, headers to add to each call, and the proxy to go through."""
         self._wire = wire
         self._session = session
-        self._headers = {"user-agent": "synapse", "accept": "*/*", **(headers or {})}
+        self._headers = {**_HEADERS, **(headers or {})}
         self._proxy = proxy
         base = base_url.rstrip("/")
         self._url = functools.lru_cache(maxsize=256)(lambda path: URL(base + path, encoded=True))

@@ -106,6 +106,8 @@ class Slots:
         """Return those of the waiting lanes that may start a task now: the one that runs least goes first."""
         running = self._running
         lanes = list(waiting)
+        if len(lanes) == 1 and self._taken < self.total:
+            return lanes
         if self._taken >= self.total:
             busy = len(running.keys() | set(lanes))
             share = max(1, self.total // busy) if busy else self.total

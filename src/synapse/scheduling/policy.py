@@ -90,7 +90,7 @@ def learned(tried: Tried, now: float, zone: ZoneInfo) -> Rest | None:
         case FailureClass.QUOTA_DAY:
             return Rest(credential, tried.model, day_end(now, zone), failure.message)
         case FailureClass.QUOTA_MINUTE:
-            pause = failure.retry_after if failure.retry_after is not None else _QUOTA_PAUSE
+            pause = min(failure.retry_after, _LONGEST_HINT) if failure.retry_after is not None else _QUOTA_PAUSE
             return Rest(credential, tried.model, now + max(_SHORTEST_REST, pause), failure.message)
         case _:
             return None

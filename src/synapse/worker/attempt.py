@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -39,7 +39,9 @@ class AttemptRules(msgspec.Struct, frozen=True):
 
     retry: RetryRules
     stall_timeout: float
-    """Seconds without a data event after which the provider has stalled."""
+    """Seconds without a data event after which the provider of a streamed answer has stalled."""
+    answer_timeout: float
+    """Seconds after which the provider of a plain answer has: nothing is heard of one before it is whole."""
     clock: Clock
     random: Callable[[], float]
 
@@ -76,39 +78,31 @@ class Attempt:
 
     async def _generate(self) -> Ending:
         """Pass the provider's answer on to the log, and say how it ended."""
-        task = self.lease.task
-        answer = self._answerer.provider.generate(task.request, task.model, self.lease.credential)
-        with Watchdog(self._rules.clock, stall=self._rules.stall_timeout, limit=self.lease.remaining) as dog:
+        lease, publish = self.lease, self._broker.publish
+        task = lease.task
+        answer = self._answerer.provider.generate(task.request, task.model, lease.credential)
+        with Watchdog(self._rules.clock, stall=self._patience, limit=lease.remaining) as dog:
             async with aclosing(answer) as pieces:
                 async for signals in pieces:
                     dog.rest()
-                    ending = await self._pass_on(signals)
+                    deltas, ending = _part(signals)
+                    if deltas:
+                        self._shown = task.request.stream
+                        await publish(lease, deltas)
                     if ending is not None:
                         return ending
                     dog.progress()
             return Failure(FailureClass.TRANSIENT, "the answer ended without saying so")
         return self._bitten(dog)
 
-    async def _pass_on(self, signals: Sequence[Signal]) -> Finish | Failure | None:
-        """Publish what is visible of the signals; return the last one if it ends the answer."""
-        if not signals:
-            return None
-        last = signals[-1]
-        if isinstance(last, Delta):
-            await self._publish(signals)  # type: ignore[arg-type]  # only the last signal may be no delta
-            return None
-        if len(signals) > 1:
-            await self._publish(signals[:-1])  # type: ignore[arg-type]
-        return last
-
-    async def _publish(self, deltas: Sequence[Delta]) -> None:
-        self._shown = self._shown or self.lease.task.request.stream
-        await self._broker.publish(self.lease, deltas)
+    @property
+    def _patience(self) -> float:
+        return self._rules.stall_timeout if self.lease.task.request.stream else self._rules.answer_timeout
 
     def _bitten(self, dog: Watchdog) -> Ending:
         if dog.bite is Bite.OVERDUE:
             return overdue(self.lease.task.timeout)
-        return Failure(FailureClass.TRANSIENT, f"no data for {self._rules.stall_timeout:g} s")
+        return Failure(FailureClass.TRANSIENT, f"no data for {self._patience:g} s")
 
     def _judge(self, ending: Ending) -> Settlement:
         if isinstance(ending, Finish):
@@ -126,6 +120,16 @@ class Attempt:
         )
         rules = self._rules
         return after_failure(tried, rules.retry, now=rules.clock.now(), zone=self._answerer.zone, random=rules.random)
+
+
+def _part(signals: Sequence[Signal]) -> tuple[Sequence[Delta], Finish | Failure | None]:
+    """Part what is visible from the end of the answer: only the last signal can be that."""
+    if not signals:
+        return (), None
+    last = signals[-1]
+    if type(last) is Delta:
+        return cast("Sequence[Delta]", signals), None
+    return cast("Sequence[Delta]", signals[:-1]), cast("Finish | Failure", last)
 
 
 def _without_key(failure: Failure, credential: Credential | None) -> Failure:

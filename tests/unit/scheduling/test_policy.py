@@ -109,9 +109,11 @@ def test_without_a_key_there_is_nothing_to_rest(kind: FailureClass) -> None:
     assert isinstance(decide(tried(kind, credential=None, attempt=3)), Fail)
 
 
-@pytest.mark.parametrize(("hint", "pause"), [(7.5, 7.5), (0.0, 1.0), (-3.0, 1.0), (None, 60.0), (3600.0, 3600.0)])
+@pytest.mark.parametrize(
+    ("hint", "pause"), [(7.5, 7.5), (0.0, 1.0), (-3.0, 1.0), (None, 60.0), (590.0, 590.0), (86400.0, 600.0)]
+)
 def test_a_used_up_window_rests_as_long_as_the_provider_says(hint: float | None, pause: float) -> None:
-    """A minute where it says nothing; a moment at least, so that no provider is asked without end."""
+    """A minute where it says nothing; a moment at least, ten minutes at most: no minute lasts longer."""
     settlement = decide(tried(FailureClass.QUOTA_MINUTE, retry_after=hint))
 
     assert settlement.rest == Rest(KEY, "m", NOW + pause, "it said so")

@@ -30,7 +30,7 @@ class Stack:
         self.ends: list[TaskEnd] = []
         self.broker = MemoryBroker({PROVIDER: self.pool}, clock=clock, max_size=100, on_end=self.ends.append)
         rules = RetryRules(max_attempts=3, base_delay=1.0, max_delay=30.0)
-        self.rules = AttemptRules(rules, stall_timeout=60.0, clock=clock, random=lambda: 0.5)
+        self.rules = AttemptRules(rules, stall_timeout=60.0, answer_timeout=600.0, clock=clock, random=lambda: 0.5)
         self.answerer = Answerer(provider, ZoneInfo("America/Los_Angeles"))
         self.worker = Worker(self.broker, {PROVIDER: self.answerer}, self.rules, slots=slots)
         self.serving: asyncio.Task[None] | None = None
