@@ -172,7 +172,7 @@ async def test_a_reader_that_does_not_read_holds_back_the_provider_and_nobody_el
     Meanwhile others are served, and memory is bounded.
     """
     upstream = await provider(lambda _: [head(), flood("x" * 1000, LONG), *finished()], answering("Somebody else's."))
-    server = await launch({"up": openai(upstream)}, providers={"stall_timeout": 0.3})
+    server = await launch({"up": openai(upstream)}, providers={"stall_timeout": 0.3, "answer_timeout": 0.3})
     async with contextlib.aclosing(begin(server)) as answer:
         first = await anext(answer)
         before = server.memory()
