@@ -207,7 +207,7 @@ async def test_a_recorded_error_comes_out_with_its_type_and_words(one: Stack, na
 
     assert [(answer.status, answer.error.type) for answer in answers] == [(status, kind)] * 2
     assert [isinstance(result, grpc.aio.AioRpcError) and result.code() for result in results] == [code] * 2
-    details = [result.details() for result in results]  # type: ignore[union-attr]
+    details = [result.details() for result in results]
     if kind not in NO_WORDS_SHOWN:
         for message in (*(answer.error.message for answer in answers), *details):
             assert words(name) in message
