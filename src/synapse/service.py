@@ -12,10 +12,11 @@ from synapse.domain.events import Delta, Error, Finish, Restart
 from synapse.domain.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from synapse.brokers.base import Broker, Subscription
     from synapse.domain.clock import Clock
+    from synapse.domain.events import Entry
     from synapse.domain.request import Request
 
 _LONGEST_CODE = 200
@@ -132,6 +133,13 @@ class Collector:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._texts: list[str] = []
+
+    def add_all(self, entries: Sequence[Entry]) -> Answer | None:
+        """Take the next entries; return the answer when it is whole. Raises the error that the log ends with."""
+        answer = None
+        for _, event in entries:
+            answer = self.add(event)
+        return answer
 
     def add(self, event: Delta | Restart | Finish | Error) -> Answer | None:
         """Take the next event; return the answer when it is whole. Raises the error that the log ends with."""

@@ -94,7 +94,7 @@ class HttpProvider:
         try:
             async with self._session.post(
                 self._url(call.path),
-                data=call.body,
+                data=aiohttp.BytesPayload(call.body),
                 headers=self._headers | call.headers,
                 proxy=self._proxy,
                 allow_redirects=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 import structlog
@@ -52,9 +53,9 @@ class Worker:
         running = asyncio.get_running_loop().create_task(attempt.run())
         self._running.add(running)
         lease.when_revoked(running.cancel)
-        running.add_done_callback(lambda done: self._ended(done, lease))
+        running.add_done_callback(functools.partial(self._ended, lease))
 
-    def _ended(self, running: asyncio.Task[None], lease: Lease) -> None:
+    def _ended(self, lease: Lease, running: asyncio.Task[None]) -> None:
         self._running.discard(running)
         full = self.slots.taken >= self.slots.total
         self.slots.give_back(lease.task.lane)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from synapse.domain.errors import Cancelled, PayloadTooLarge
 
@@ -63,11 +63,7 @@ async def respond(send: Send, status: int, body: bytes, headers: Headers | None 
 
 
 class CallerWatch:
-    """Notices that a caller has gone, and says so once.
-
-    ASGI tells only those who wait for it, so this takes a task of the event loop; it is started when an answer takes
-    longer than a moment, so that quick answers do without.
-    """
+    """Notices that a caller has gone, and says so once. ASGI tells only those who wait for it: that takes a task."""
 
     __slots__ = ("_receive", "_watching", "_when_gone")
 
@@ -77,19 +73,14 @@ class CallerWatch:
         self._when_gone = when_gone
         self._watching: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to watch, if that has not happened yet."""
-        if self._watching is None:
-            self._watching = asyncio.get_running_loop().create_task(self._watch())
-
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         await self._when_gone()
 
-    async def __aenter__(self) -> Self:
-        """Own the watch."""
-        return self
+    async def __aenter__(self) -> None:
+        """Begin to watch."""
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import functools
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,10 @@ import msgspec
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.events import Delta, Error, Event, Finish, FinishReason, Restart, format_event_id
 from synapse.domain.usage import Usage
-from synapse.server.http.asgi import CallerWatch, header, read_body, respond
+from synapse.server.http.asgi import CallerWatch, read_body, respond
 from synapse.server.http.explain import error_json, not_understood
 from synapse.server.prompt import GenerationConfig, check_seconds, native_request
-from synapse.service import Answer, Collector
+from synapse.service import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from synapse.service import Service
 
 PROMPTLY = 0.05
-"""Seconds; an answer that comes within this does without a watch on its caller."""
+"""Seconds; a whole answer that comes within this does without a watch on its caller."""
 COMMIT_AFTER = 2.0
 """Seconds; the HTTP status of a stream is held back this long, so that an early failure keeps its own."""
 
@@ -99,49 +100,40 @@ class NativeApi:
     async def generate(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /generate`. Raises `SynapseError` as long as nothing has been sent."""
         body = _parse(await read_body(scope, receive, self._max_request_bytes))
-        max_wait = check_seconds("max_wait", _seconds(scope, MAX_WAIT_HEADER, body.max_wait))
-        timeout = check_seconds("timeout", _seconds(scope, TIMEOUT_HEADER, body.timeout))
+        max_wait, timeout = _durations(scope, body)
         task = await self._service.submit(_request(body), max_wait=max_wait, timeout=timeout)
-        async with (
-            self._service.follow(task) as log,
-            CallerWatch(receive, lambda: self._service.cancel(task.id)) as watch,
-        ):
-            if body.stream:
-                await self._stream(task, log, watch, send)
-            else:
-                await self._whole(task, log, watch, send)
+        answer = self._stream if body.stream else self._whole
+        async with self._service.follow(task) as log:
+            await answer(task, log, receive, send)
 
-    async def _whole(self, task: Task, log: Subscription, watch: CallerWatch, send: Send) -> None:
+    def _watch(self, task: Task, receive: Receive) -> CallerWatch:
+        """Cancel the task when its caller goes."""
+        return CallerWatch(receive, functools.partial(self._service.cancel, task.id))
+
+    async def _whole(self, task: Task, log: Subscription, receive: Receive, send: Send) -> None:
         collector = Collector()
-        answer: Answer | None = None
-        entries = await log.next(PROMPTLY)
-        while True:
-            for _, event in entries:
-                answer = collector.add(event)
-            if answer is not None:
-                break
-            watch.start()
-            entries = await log.next(self._keepalive)
+        answer = collector.add_all(await log.next(PROMPTLY))
+        if answer is None:
+            async with self._watch(task, receive):
+                while answer is None:
+                    answer = collector.add_all(await log.next(self._keepalive))
         finish = answer.finish
         body = GenerateAnswer(answer.text, task.id, task.request.model, finish.reason, finish.usage)
         await respond(send, 200, _encode(body), _task_header(task))
 
-    async def _stream(self, task: Task, log: Subscription, watch: CallerWatch, send: Send) -> None:
-        entries = await log.next(PROMPTLY)
-        if not entries:
-            watch.start()
-            entries = await log.next(COMMIT_AFTER - PROMPTLY)
-        if entries and isinstance(entries[0][1], Error):
-            raise entries[0][1].error
-        watch.start()
-        await send({"type": "http.response.start", "status": 200, "headers": _SSE + _task_header(task)})
-        ended = False
-        while not ended:
-            ended = bool(entries) and isinstance(entries[-1][1], (Finish, Error))
-            data = encode_entries(entries) if entries else _KEEPALIVE
-            await send({"type": "http.response.body", "body": data, "more_body": not ended})
-            if not ended:
-                entries = await log.next(self._keepalive)
+    async def _stream(self, task: Task, log: Subscription, receive: Receive, send: Send) -> None:
+        async with self._watch(task, receive):
+            entries = await log.next(COMMIT_AFTER)
+            if entries and isinstance(entries[0][1], Error):
+                raise entries[0][1].error
+            await send({"type": "http.response.start", "status": 200, "headers": _SSE + _task_header(task)})
+            ended = False
+            while not ended:
+                ended = bool(entries) and isinstance(entries[-1][1], (Finish, Error))
+                data = encode_entries(entries) if entries else _KEEPALIVE
+                await send({"type": "http.response.body", "body": data, "more_body": not ended})
+                if not ended:
+                    entries = await log.next(self._keepalive)
 
 
 def encode_entries(entries: Sequence[Entry]) -> bytes:
@@ -186,11 +178,18 @@ def _image(text: str, index: int) -> bytes:
         raise InvalidRequest(f"{field}: not valid base64 ({exc}); expected an image file, base64", field=field) from exc
 
 
-def _seconds(scope: Scope, name: bytes, given: float | None) -> float | None:
-    """Return a duration from a header, which is stronger than the body's."""
-    value = header(scope, name)
-    if value is None:
-        return given
+def _durations(scope: Scope, body: GenerateBody) -> tuple[float | None, float | None]:
+    """Return `max_wait` and `timeout`; a header is stronger than the body."""
+    max_wait, timeout = body.max_wait, body.timeout
+    for name, value in scope["headers"]:
+        if name == MAX_WAIT_HEADER:
+            max_wait = _seconds(name, value)
+        elif name == TIMEOUT_HEADER:
+            timeout = _seconds(name, value)
+    return check_seconds("max_wait", max_wait), check_seconds("timeout", timeout)
+
+
+def _seconds(name: bytes, value: bytes) -> float:
     try:
         return float(value)
     except ValueError as exc:
