@@ -67,7 +67,7 @@ async def test_a_task_can_be_followed_to_its_end(door: Door) -> None:
     """What the worker writes is what the follower reads."""
     task = await door.service.submit(prompt_request("fast", "Why?"))
     async with door.service.follow(task) as log:
-        lease = await door.broker.lease(Slots(1))
+        lease = door.broker.lease(Slots(1))
         assert lease is not None
         await door.broker.publish(lease, [Delta("Because.")])
         await door.broker.settle(lease, Succeed(FINISH))
@@ -144,7 +144,7 @@ async def test_a_draining_service_takes_nothing_new(door: Door) -> None:
     with pytest.raises(ShuttingDown) as caught:
         await door.service.submit(prompt_request("fast", "Why?"))
     assert caught.value.retry_after == 1.0
-    lease = await door.broker.lease(Slots(1))
+    lease = door.broker.lease(Slots(1))
     assert lease is not None
     assert lease.task == task
 

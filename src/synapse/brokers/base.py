@@ -128,8 +128,12 @@ class Broker(Protocol):
         Whoever asks for that calls `lease` then, until there is nothing to lease. None ends it.
         """
 
-    async def lease(self, slots: Slots) -> Lease | None:
-        """Take the next task that a credential may carry, of a lane that the slots admit; None when there is none."""
+    def lease(self, slots: Slots) -> Lease | None:
+        """Take the next task that a credential may carry, of a lane that the slots admit; None when there is none.
+
+        Answers at once with what is at hand. A broker that must ask elsewhere does so meanwhile, and calls its workers
+        when it has something.
+        """
 
     async def publish(self, lease: Lease, deltas: Sequence[Delta]) -> None:
         """Append to the task's log; returns at once, unless its reader is far behind: then when it has caught up.

@@ -142,7 +142,7 @@ class MemoryBroker:
         if callback is None:
             self._time_newcomers()
 
-    async def lease(self, slots: Slots) -> Lease | None:
+    def lease(self, slots: Slots) -> Lease | None:
         """Take the next task that a credential may carry, of a lane that the slots admit."""
         if not self._lanes:
             self._newcomers.clear()

@@ -29,28 +29,36 @@ class Worker:
         self._rules = rules
         self.slots = Slots(slots)
         self._running: set[asyncio.Task[None]] = set()
-        self._wakeup: asyncio.Future[None] | None = None
-        self._awake = True
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """While it serves."""
+        self._awake = False
+        """Whether it is about to look for something to start."""
 
     async def run(self) -> None:
         """Serve until cancelled; then hand back what still runs."""
+        self._loop = asyncio.get_running_loop()
         self._broker.when_ready(self._wake)
+        self._wake()
         try:
-            while True:
-                await self._start_what_may()
-                await self._sleep()
+            await self._loop.create_future()
         finally:
-            await self._stop_running()
+            await self._stop()
 
-    async def _start_what_may(self) -> None:
+    def _wake(self) -> None:
+        """Look for something to start in the next turn of the event loop: whoever calls is in the middle of things."""
+        if not self._awake and self._loop is not None:
+            self._awake = True
+            self._loop.call_soon(self._start_what_may, self._loop)
+
+    def _start_what_may(self, loop: asyncio.AbstractEventLoop) -> None:
         self._awake = False
-        while (lease := await self._broker.lease(self.slots)) is not None:
-            self._start(lease)
+        while self._loop is not None and (lease := self._broker.lease(self.slots)) is not None:
+            self._start(lease, loop)
 
-    def _start(self, lease: Lease) -> None:
+    def _start(self, lease: Lease, loop: asyncio.AbstractEventLoop) -> None:
         self.slots.take(lease.task.lane)
         attempt = Attempt(lease, self._answerers[lease.task.provider], self._broker, self._rules)
-        running = asyncio.get_running_loop().create_task(attempt.run())
+        running = loop.create_task(attempt.run())
         self._running.add(running)
         lease.when_revoked(running.cancel)
         running.add_done_callback(functools.partial(self._ended, lease))
@@ -64,20 +72,11 @@ class Worker:
         if not running.cancelled() and (exc := running.exception()) is not None:
             log.error("attempt failed by a fault of Synapse", task=lease.task.id, exc_info=exc)
 
-    def _wake(self) -> None:
-        self._awake = True
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
-
-    async def _sleep(self) -> None:
-        """Wait until somebody wakes the worker, unless that has happened since it last looked."""
-        if not self._awake:
-            self._wakeup = asyncio.get_running_loop().create_future()
-            await self._wakeup
-
-    async def _stop_running(self) -> None:
+    async def _stop(self) -> None:
+        self._loop = None
         self._broker.when_ready(None)
-        await asyncio.sleep(0)  # one that is cancelled before its first step could not hand its lease back
+        # An attempt that is cancelled before its first step could not hand its lease back.
+        await asyncio.sleep(0)
         running = list(self._running)
         for attempt in running:
             attempt.cancel()

@@ -72,7 +72,7 @@ async def test_a_task_that_comes_meanwhile_is_waited_for_too(broker: MemoryBroke
 async def test_closing_ends_all_there_is(broker: MemoryBroker, clock: FakeClock, ends: list[TaskEnd]) -> None:
     """Whether it runs, backs off or waits, each reader hears why; the attempt that runs is stopped."""
     running, delayed, waiting = [await submit(broker, f"t{number}") for number in range(3)]
-    lease, other = await broker.lease(Slots(2)), await broker.lease(Slots(2))
+    lease, other = broker.lease(Slots(2)), broker.lease(Slots(2))
     assert lease is not None
     assert other is not None
     await broker.settle(other, Retry(30.0, counted=True, reason="failed"))
@@ -94,7 +94,7 @@ async def test_a_rest_is_logged_once_and_without_the_key(broker: MemoryBroker, c
     await submit(broker, "t1")
     with capture_logs() as logs:
         for until in (clock.now() + 32.0, clock.now() + 16.0, NEVER):
-            lease = await broker.lease(Slots(1))
+            lease = broker.lease(Slots(1))
             if lease is not None:
                 assert lease.credential is not None
                 rest = Rest(lease.credential, "another", until, "used up")

@@ -211,7 +211,7 @@ class Histories(RuleBasedStateMachine):
             pass
 
     async def _lease(self) -> bool:
-        lease = await self.broker.lease(self.slots)
+        lease = self.broker.lease(self.slots)
         now = self.clock.monotonic()
         waiting = [tracked for tracked in self.tasks.values() if tracked.waits_in_lane(now)]
         if lease is None:

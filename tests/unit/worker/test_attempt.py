@@ -343,7 +343,7 @@ async def test_an_attempt_whose_lease_was_lost_ends_quietly(assemble: Start, clo
     provider = ScriptedProvider([more, "late", HANG])
     stack = assemble(provider)
     reader = await stack.submit()
-    lease = await stack.broker.lease(Slots(1))
+    lease = stack.broker.lease(Slots(1))
     assert lease is not None
     attempt = asyncio.ensure_future(Attempt(lease, stack.answerer, stack.broker, stack.rules).run())
     await clock.elapse(0.0)

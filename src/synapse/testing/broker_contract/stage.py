@@ -180,7 +180,7 @@ class Stage:
         return await promptly(self._lease(), "a lease")
 
     async def _lease(self) -> Lease:
-        lease = await self.broker.lease(self.slots)
+        lease = self.broker.lease(self.slots)
         if lease is None:
             lease = await self._lease_when_ready()
         self.slots.take(lease.task.lane)
@@ -192,7 +192,7 @@ class Stage:
         ready = asyncio.Event()
         self.broker.when_ready(ready.set)
         try:
-            while (lease := await self.broker.lease(self.slots)) is None:
+            while (lease := self.broker.lease(self.slots)) is None:
                 await ready.wait()
                 ready.clear()
         finally:
@@ -201,7 +201,7 @@ class Stage:
 
     async def lease_nothing(self) -> None:
         """Check that there is nothing to lease."""
-        lease = await self.broker.lease(self.slots)
+        lease = self.broker.lease(self.slots)
         assert lease is None, f"{lease.task.id if lease else ''} was leased before it may be"
 
     async def revoked(self, lease: Lease) -> None:
