@@ -176,14 +176,18 @@ class MemoryBroker:
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """End the lease; state and last entry change together."""
         held = self._leased(lease)
-        if type(settlement) is Succeed and held is not None:
-            self._end(held, TaskState.SUCCEEDED, settlement.finish)
-            return
-        if isinstance(settlement, (Retry, Fail)) and settlement.rest is not None:
-            self._rest(lease.task.provider, settlement.rest)
-        if held is None:
-            return
+        rest = settlement.rest if isinstance(settlement, (Retry, Fail)) else None
+        if rest is not None:
+            self._rest(lease.task.provider, rest)
+        if held is not None:
+            self._settle(held, settlement)
+        if rest is not None:
+            self._call_workers()  # whoever waits for that credential may have to hear that it is not coming
+
+    def _settle(self, held: Held, settlement: Settlement) -> None:
         match settlement:
+            case Succeed(finish):
+                self._end(held, TaskState.SUCCEEDED, finish)
             case Fail(error):
                 self._end(held, TaskState.FAILED, Error(error))
             case Retry():
@@ -290,7 +294,6 @@ class MemoryBroker:
 
     def _rest(self, provider: str, rest: Rest) -> None:
         if self._pools[provider].rest(rest):
-            self._call_workers()  # whoever waits for this credential may have to hear that it is not coming
             log.warning(
                 "credential rests",
                 provider=provider,

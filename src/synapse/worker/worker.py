@@ -31,29 +31,28 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         """While it serves."""
-        self._awake = False
-        """Whether it is about to look for something to start."""
+        self._starting = False
 
     async def run(self) -> None:
         """Serve until cancelled; then hand back what still runs."""
         self._loop = asyncio.get_running_loop()
-        self._broker.when_ready(self._wake)
-        self._wake()
+        self._broker.when_ready(self._start_what_may)
+        self._start_what_may()
         try:
             await self._loop.create_future()
         finally:
             await self._stop()
 
-    def _wake(self) -> None:
-        """Look for something to start in the next turn of the event loop: whoever calls is in the middle of things."""
-        if not self._awake and self._loop is not None:
-            self._awake = True
-            self._loop.call_soon(self._start_what_may, self._loop)
-
-    def _start_what_may(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._awake = False
-        while self._loop is not None and (lease := self._broker.lease(self.slots)) is not None:
-            self._start(lease, loop)
+    def _start_what_may(self) -> None:
+        """Start what a slot and a credential are free for; called whenever that may have changed."""
+        if self._loop is None or self._starting:
+            return
+        self._starting = True
+        try:
+            while (lease := self._broker.lease(self.slots)) is not None:
+                self._start(lease, self._loop)
+        finally:
+            self._starting = False
 
     def _start(self, lease: Lease, loop: asyncio.AbstractEventLoop) -> None:
         self.slots.take(lease.task.lane)
@@ -68,7 +67,7 @@ class Worker:
         full = self.slots.taken >= self.slots.total
         self.slots.give_back(lease.task.lane)
         if full:  # otherwise nobody waits for a slot
-            self._wake()
+            self._start_what_may()
         if not running.cancelled() and (exc := running.exception()) is not None:
             log.error("attempt failed by a fault of Synapse", task=lease.task.id, exc_info=exc)
 
