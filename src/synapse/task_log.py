@@ -16,7 +16,7 @@ WRITE_EVERY = 0.1
 """Seconds; the lines of that time are written together."""
 
 
-class TaskLine(msgspec.Struct, frozen=True):
+class TaskLine(msgspec.Struct, frozen=True, gc=False):
     """The line. It has no prompt, no answer and no key: nothing in it is a caller's or a provider's text."""
 
     timestamp: datetime
@@ -81,18 +81,18 @@ class JsonTaskLog:
         """Take the stream that other events go to as well."""
         self._stream = stream
         self._encode = msgspec.json.Encoder().encode
-        self._ends: list[tuple[TaskEnd, datetime]] = []
+        self._lines: list[bytes] = []
 
     def __call__(self, end: TaskEnd) -> None:
-        """Note a task; its line is written soon."""
-        if not self._ends:
+        """Note the line of a task; it is written soon. Only its bytes are kept: the task may be large."""
+        if not self._lines:
             asyncio.get_running_loop().call_later(WRITE_EVERY, self.flush)
-        self._ends.append((end, datetime.now(UTC)))
+        self._lines.append(self._encode(task_line(end, datetime.now(UTC))))
 
     def flush(self) -> None:
         """Write what is noted. A stream that can no longer be written to loses lines; it never stops the work."""
-        ends, self._ends = self._ends, []
-        text = b"".join([self._encode(task_line(end, at)) + b"\n" for end, at in ends]).decode()
+        lines, self._lines = self._lines, []
+        text = b"".join([line + b"\n" for line in lines]).decode()
         try:
             self._stream.write(text)
             self._stream.flush()

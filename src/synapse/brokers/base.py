@@ -79,7 +79,7 @@ class Subscription(Protocol):
         """Stop reading. An attached task whose log has not ended is cancelled."""
 
 
-class TaskEnd(msgspec.Struct, frozen=True):
+class TaskEnd(msgspec.Struct, frozen=True, gc=False):
     """What there is to tell of a task when it is over. Durations are seconds; None for what did not happen."""
 
     task: Task

@@ -32,7 +32,7 @@ class Image(msgspec.Struct, frozen=True, gc=False, tag="image"):
 Part = Text | Image
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """What one side said in one turn."""
 
     role: Role
@@ -49,7 +49,7 @@ class Sampling(msgspec.Struct, frozen=True, gc=False):
     """The longest answer, in output tokens; the native API calls it `output_length`."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What a caller asks of a model."""
 
     model: str

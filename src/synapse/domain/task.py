@@ -23,7 +23,7 @@ class TaskState(StrEnum):
     """It waited longer than it was allowed to."""
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, gc=False):
     """What is fixed about a task when it is accepted. What changes is its broker's business."""
 
     id: str

@@ -17,7 +17,7 @@ NEVER = math.inf
 """The instant that does not come: a rest until then is for good."""
 
 
-class Permit(msgspec.Struct, frozen=True):
+class Permit(msgspec.Struct, frozen=True, gc=False):
     """The right to send one request now."""
 
     credential: Credential | None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from synapse.providers.base import Signal
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request to a provider."""
 
     path: str
