@@ -165,6 +165,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     _allow_many_connections()
+    _let_the_loop_run()
     task_log = open_task_log(log_stream)
     async with running(config, plans, cores=cpu_cores(), environ=environ, on_end=task_log) as app:
         _collect_garbage_less()
@@ -175,6 +176,18 @@ async def serve(
         finished = await app.drain(config.server.shutdown_grace)
     task_log.flush()
     log.info("stopped", everything_finished=finished)
+
+
+def _let_the_loop_run() -> None:
+    """Keep gRPC's threads from interrupting the event loop each time they have something for it.
+
+    They wake for every step of every call. On a core they share with the loop, an ordinary thread that wakes takes the
+    core at once, and a third of the time went into changing places; one of the batch class waits until the loop rests.
+    Threads inherit the class, so this comes before there are any. Linux only; elsewhere nothing changes.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _collect_garbage_less() -> None:

@@ -44,8 +44,8 @@ async def test_a_whole_answer_is_one_message(start: Start) -> None:
     assert message.task_id.startswith("task_")
 
 
-async def test_a_stream_is_a_message_for_each_piece_and_one_for_its_end(start: Start) -> None:
-    """Words are passed on as they come; the last message has no text, but the reason and the usage."""
+async def test_a_stream_is_a_message_for_each_piece_that_comes(start: Start) -> None:
+    """Words are passed on as they come; the last message has the reason and the usage, and the text come with them."""
     heard = asyncio.Event()
     stack = await start([head(), *events(delta("All")), heard, *said(" is well.")[1:]])
     answer = aiter(calling(stack, stream=True))
@@ -54,8 +54,8 @@ async def test_a_stream_is_a_message_for_each_piece_and_one_for_its_end(start: S
     heard.set()
     messages += [message async for message in answer]
 
-    assert [message.chunk for message in messages] == ["All", " is well.", ""]
-    assert [message.HasField("finish_reason") for message in messages] == [False, False, True]
+    assert [message.chunk for message in messages] == ["All", " is well."]
+    assert [message.HasField("finish_reason") for message in messages] == [False, True]
     assert (messages[-1].finish_reason, usage(messages[-1])) == ("stop", USAGE)
     assert len({message.task_id for message in messages}) == 1
 

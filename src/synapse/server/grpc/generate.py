@@ -12,10 +12,10 @@ from synapse.domain.errors import InternalError, InvalidRequest, SynapseError
 from synapse.domain.events import Delta, Error, Finish
 from synapse.protos import generate_pb2 as pb
 from synapse.server.prompt import GenerationConfig, check_seconds, native_request
-from synapse.service import Answer, Collector
+from synapse.service import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from synapse.brokers.base import Subscription
     from synapse.domain.events import Entry
@@ -67,47 +67,41 @@ class GenerateService:
             await _abort(context, error)
         return pb.ListModelsResponse(models=self._service.models())
 
-    async def _generate_task(self, message: pb.Request | Malformed, context: Context) -> AsyncIterator[pb.Response]:
+    async def _generate_task(self, message: pb.Request | Malformed, context: Context) -> None:
         try:
             asked = _understood(message)
             request = _request(asked)
             max_wait, timeout = _durations(asked)
             task = await self._service.submit(request, max_wait=max_wait, timeout=timeout)
+            answer = self._stream if request.stream else self._whole
             async with self._service.follow(task) as entries:
-                answering = self._stream if request.stream else self._whole
-                async for response in answering(task, entries):
-                    yield response
+                await answer(task, entries, context)
         except SynapseError as error:
             await _abort(context, error)
+        except grpc.aio.BaseError:
+            return  # the caller went before it read what was written
         except Exception:
             log.exception("a call failed by a fault of Synapse")
             await _abort(context, InternalError("Synapse failed at this call; its log has the reason"))
 
-    async def _whole(self, task: Task, log: Subscription) -> AsyncIterator[pb.Response]:
+    async def _whole(self, task: Task, entries: Subscription, context: Context) -> None:
         collector = Collector()
-        answer: Answer | None = None
-        while answer is None:
-            entries = await log.next(self._keepalive)
-            if not entries:
-                yield _keepalive(task)
-            for _, event in entries:
-                answer = collector.add(event)
-        yield _response(task, answer.text, answer.finish)
+        while (answer := collector.add_all(arrived := await entries.next(self._keepalive))) is None:
+            if not arrived:
+                await context.write(_keepalive(task))
+        await context.write(_response(task, answer.text, answer.finish))
 
-    async def _stream(self, task: Task, log: Subscription) -> AsyncIterator[pb.Response]:
-        while True:
-            entries = await log.next(self._keepalive)
-            if not entries:
-                yield _keepalive(task)
+    async def _stream(self, task: Task, entries: Subscription, context: Context) -> None:
+        finish: Finish | None = None
+        while finish is None:
+            arrived = await entries.next(self._keepalive)
+            if not arrived:
+                await context.write(_keepalive(task))
                 continue
-            text, last = _drained(entries)
-            if isinstance(last, Finish):
-                if text:
-                    yield _response(task, text)
-                yield _response(task, "", last)
-                return
-            if text:
-                yield _response(task, text)
+            text, last = _drained(arrived)
+            finish = last if isinstance(last, Finish) else None
+            if text or finish is not None:
+                await context.write(_response(task, text, finish))
             if isinstance(last, Error):
                 raise last.error
 
