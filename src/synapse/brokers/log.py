@@ -26,11 +26,23 @@ class EventLog:
     anew only when it fires, not at each entry.
     """
 
-    __slots__ = ("_alarm", "_clock", "_deadline", "_entries", "_reader", "_rings_at", "_room", "_weight", "ended")
+    __slots__ = (
+        "_alarm",
+        "_clock",
+        "_deadline",
+        "_entries",
+        "_loop",
+        "_reader",
+        "_rings_at",
+        "_room",
+        "_weight",
+        "ended",
+    )
 
     def __init__(self, clock: Clock) -> None:
-        """Begin empty."""
+        """Begin empty, on the running event loop."""
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._entries: list[Entry] = []
         self._weight = 0
         self._reader: asyncio.Future[None] | None = None
@@ -62,7 +74,7 @@ class EventLog:
     async def room(self) -> None:
         """Wait until the reader has drained, or will not read any more."""
         while self.full and not self.ended:
-            self._room = asyncio.get_running_loop().create_future()
+            self._room = self._loop.create_future()
             await self._room
 
     def close(self) -> None:
@@ -81,7 +93,7 @@ class EventLog:
             self._deadline = self._clock.monotonic() + patience
             if self._alarm is None or self._deadline < self._rings_at:
                 self._set_alarm(patience)
-            self._reader = asyncio.get_running_loop().create_future()
+            self._reader = self._loop.create_future()
             try:
                 await self._reader
             finally:

@@ -15,7 +15,7 @@ FINISH = Finish(FinishReason.STOP)
 
 
 @pytest.fixture
-def log(clock: FakeClock) -> EventLog:
+async def log(clock: FakeClock) -> EventLog:
     """Return an empty log."""
     return EventLog(clock)
 

@@ -9,6 +9,19 @@ _LINE_COST = 48
 """Bytes that keeping a line takes beside its own."""
 
 
+def _single(piece: bytes) -> bytes | None:
+    """Return the data of a piece that is one whole event of one line of data, as most are; None for any other."""
+    if not piece.startswith(b"data: "):
+        return None
+    if piece.endswith(b"\n\n"):
+        data = piece[6:-2]
+    elif piece.endswith(b"\r\n\r\n"):
+        data = piece[6:-4]
+    else:
+        return None
+    return None if b"\n" in data or b"\r" in data else data
+
+
 class EventStream:
     """Cuts a byte stream into the data of its events (WHATWG HTML §9.2.6).
 
@@ -38,6 +51,8 @@ class EventStream:
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Take the next bytes and return the data of each event they complete."""
+        if self._between and (data := _single(piece)) is not None:
+            return [data]
         if b"\r" in piece or self._skip_lf:
             piece = self._unify_line_ends(piece)
         if b"\n" not in piece:
@@ -50,6 +65,11 @@ class EventStream:
         lines = piece.split(b"\n")
         self._tail += lines.pop()
         return self._events(lines)
+
+    @property
+    def _between(self) -> bool:
+        """Whether what comes next is the beginning of an event, and not of the stream."""
+        return not (self._start or self._tail or self._data or self._skip_lf)
 
     def end(self) -> list[bytes]:
         """Return the event that the stream ended in without its closing blank line, if there is one.

@@ -138,6 +138,8 @@ class NativeApi:
 
 def encode_entries(entries: Sequence[Entry]) -> bytes:
     """Write entries of a log as server-sent events."""
+    if len(entries) == 1:
+        return _encode_entry(*entries[0])
     return b"".join([_encode_entry(event_id, event) for event_id, event in entries])
 
 
