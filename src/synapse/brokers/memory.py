@@ -221,7 +221,7 @@ class MemoryBroker:
     def _call_workers(self) -> None:
         if self._ready is not None:
             self._ready()
-        elif self._newcomers:
+        else:
             self._time_newcomers()
 
     def _time_newcomers(self) -> None:

@@ -147,16 +147,17 @@ class _Answer:
 
     def end(self) -> list[Signal]:
         """Say what is left of a stream that has ended, and how it ended."""
-        signals = self._decode(self._events.end())
-        if not self.failed:
-            signals.append(self._decoder.end())
-        return signals
+        return self._last(self._events.end())
 
     def whole(self, body: bytes | None) -> list[Signal]:
         """Take a plain answer; None is one that was too large to read."""
         if body is None:
             return [_too_large()]
-        signals = self._decode((body,))
+        return self._last((body,))
+
+    def _last(self, arrived: Sequence[bytes]) -> list[Signal]:
+        """Take the last of the answer; nothing follows a failure."""
+        signals = self._decode(arrived)
         if not self.failed:
             signals.append(self._decoder.end())
         return signals
