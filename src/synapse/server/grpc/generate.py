@@ -49,11 +49,14 @@ class GenerateService:
         self._keepalive = keepalive_seconds
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """Return the handlers to register: by hand, so that a malformed message is answered as bad input."""
+        """Return the handlers to register: by hand, so that a malformed message is answered as bad input.
+
+        `GenerateTask` streams, yet is registered as if it gave one answer: on the wire the two are the same, and gRPC
+        sends what such a handler returns together with the status, in one step where a stream takes two. All but the
+        last message are written before that.
+        """
         methods = {
-            "GenerateTask": grpc.unary_stream_rpc_method_handler(
-                self._generate_task, _lenient(pb.Request.FromString), pb.Response.SerializeToString
-            ),
+            "GenerateTask": grpc.unary_unary_rpc_method_handler(self._generate_task, _lenient(pb.Request.FromString)),
             "ListModels": grpc.unary_unary_rpc_method_handler(
                 self._list_models, _lenient(pb.ListModelsRequest.FromString), pb.ListModelsResponse.SerializeToString
             ),
@@ -67,7 +70,7 @@ class GenerateService:
             await _abort(context, error)
         return pb.ListModelsResponse(models=self._service.models())
 
-    async def _generate_task(self, message: pb.Request | Malformed, context: Context) -> None:
+    async def _generate_task(self, message: pb.Request | Malformed, context: Context) -> bytes | None:
         try:
             asked = _understood(message)
             request = _request(asked)
@@ -75,33 +78,33 @@ class GenerateService:
             task = await self._service.submit(request, max_wait=max_wait, timeout=timeout)
             answer = self._stream if request.stream else self._whole
             async with self._service.follow(task) as entries:
-                await answer(task, entries, context)
+                return await answer(task, entries, context)
         except SynapseError as error:
             await _abort(context, error)
         except grpc.aio.BaseError:
-            return  # the caller went before it read what was written
+            return None  # the caller went before it read what was written
         except Exception:
             log.exception("a call failed by a fault of Synapse")
             await _abort(context, InternalError("Synapse failed at this call; its log has the reason"))
 
-    async def _whole(self, task: Task, entries: Subscription, context: Context) -> None:
+    async def _whole(self, task: Task, entries: Subscription, context: Context) -> bytes:
         collector = Collector()
         while (answer := collector.add_all(arrived := await entries.next(self._keepalive))) is None:
             if not arrived:
-                await context.write(_keepalive(task))
-        await context.write(_response(task, answer.text, answer.finish))
+                await context.write(_keepalive(task).SerializeToString())
+        return _response(task, answer.text, answer.finish).SerializeToString()
 
-    async def _stream(self, task: Task, entries: Subscription, context: Context) -> None:
-        finish: Finish | None = None
-        while finish is None:
+    async def _stream(self, task: Task, entries: Subscription, context: Context) -> bytes:
+        while True:
             arrived = await entries.next(self._keepalive)
             if not arrived:
-                await context.write(_keepalive(task))
+                await context.write(_keepalive(task).SerializeToString())
                 continue
             text, last = _drained(arrived)
-            finish = last if isinstance(last, Finish) else None
-            if text or finish is not None:
-                await context.write(_response(task, text, finish))
+            if isinstance(last, Finish):
+                return _response(task, text, last).SerializeToString()
+            if text:
+                await context.write(_response(task, text).SerializeToString())
             if isinstance(last, Error):
                 raise last.error
 
