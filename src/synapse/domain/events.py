@@ -36,6 +36,8 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 
     reason: FinishReason
     usage: Usage = Usage()
+    fallen_to: str | None = None
+    """The model code that answered, where that was a fallback."""
 
 
 class Error(msgspec.Struct, frozen=True):

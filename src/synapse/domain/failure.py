@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from synapse.domain.quota import Violation
+
 
 class FailureClass(StrEnum):
     """What a failed attempt tells. The policy has one rule for each."""
@@ -27,8 +29,10 @@ class FailureClass(StrEnum):
     """The provider has no such model, or not for us: no use trying again."""
     OVERLOADED = "overloaded"
     """The model exists but has no capacity now: back off."""
+    RATE_LIMITED = "rate_limited"
+    """A 429 that names no quota: leave the (credential, model) alone for a short while; not an attempt."""
     TRANSIENT = "transient"
-    """Network, 5xx, an unexplained 429, a malformed or cut answer: back off and try again."""
+    """Network, 5xx, a malformed or cut answer: back off and try again."""
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):
@@ -41,3 +45,9 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
     """The HTTP status, where there was one."""
     retry_after: float | None = None
     """Seconds until the provider said it would answer again, where it said so."""
+    violations: tuple[Violation, ...] = ()
+    """Every limit that the provider named as used up, or that has to be understood so."""
+    shared: bool = False
+    """Whether those limits span all models of a kind, as OpenRouter's for free models do."""
+    arrived: bool = True
+    """False where the request certainly never reached the provider: it cost nothing."""

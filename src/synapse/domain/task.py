@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from synapse.domain.caller import ANONYMOUS, Band, Caller
 from synapse.domain.request import Request
 
 
@@ -23,6 +24,16 @@ class TaskState(StrEnum):
     """It waited longer than it was allowed to."""
 
 
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """Where a model code leads."""
+
+    code: str
+    provider: str
+    """By its name in the configuration."""
+    model: str
+    """The provider's own name for the model."""
+
+
 class Task(msgspec.Struct, frozen=True, gc=False):
     """What is fixed about a task when it is accepted. What changes is its broker's business."""
 
@@ -32,16 +43,23 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """The provider that has the model, by its name in the configuration."""
     model: str
     """The provider's own name for the model."""
-    caller: str
-    """Who sent it; `anonymous` where callers are not told apart."""
     created_at: float
     """UTC."""
     max_wait: float
     """Seconds it may wait in its lane, all waits together."""
     timeout: float
     """Seconds it may take as a whole."""
+    caller: Caller = ANONYMOUS
+    band: Band = Band.INTERACTIVE
+    """No more urgent than the caller's."""
+    fallbacks: tuple[Route, ...] = ()
+    """Where it may go instead, the first choice first. Falling back makes a task of what is left of them."""
+    fallen_to: str | None = None
+    """The model code of the fallback that it waits for or runs on; None while it is at the first choice."""
+    fallback_after: float = 30.0
+    """Seconds of waiting for the first choice that are too many."""
 
     @property
-    def lane(self) -> str:
-        """The lane it waits in: that of its model code."""
-        return self.request.model
+    def lane(self) -> tuple[str, str]:
+        """The lane it waits in: that of its provider's model."""
+        return self.provider, self.model
