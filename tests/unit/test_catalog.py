@@ -11,6 +11,7 @@ from synapse.config import (
     Config,
     ConfigError,
     HostedProvider,
+    LimitsConfig,
     ModelConfig,
     OpenAIProvider,
     ProviderConfig,
@@ -18,6 +19,7 @@ from synapse.config import (
     SimulatorProvider,
 )
 from synapse.domain.credential import Credential
+from synapse.domain.quota import Quota
 from synapse.providers.catalog import ROWS, ProviderPlan, resolve
 
 
@@ -40,6 +42,7 @@ def test_gemini_is_asked_where_google_has_it_with_the_keys_of_its_variable() -> 
         key_variables=("GENAI_API_KEYS",),
         models={"gemini-2.5-pro": "gemini-2.5-pro"},
         day_zone="America/Los_Angeles",
+        quotas={"gemini-2.5-pro": Quota()},
     )
     assert made.needs_key
 
@@ -111,6 +114,60 @@ def test_a_model_code_stands_for_the_providers_name_of_the_model() -> None:
         "fast": "gemini-2.5-flash-lite",
         "same": "same",
     }
+
+
+def test_a_models_own_limits_are_completed_by_its_providers() -> None:
+    """Field by field; a plain code has the provider's alone, and quotas go by the provider's name of the model."""
+    provider = HostedProvider(
+        type="gemini",
+        limits=LimitsConfig(rpm=10, tpm=250_000, concurrency=3),
+        codes=("plain", ModelConfig(code="fast", model="flash", limits=LimitsConfig(rpm=15, rpd=250, tpd=9))),
+    )
+
+    assert plan(provider).quotas == {
+        "plain": Quota(rpm=10, tpm=250_000, concurrency=3),
+        "flash": Quota(rpm=15, tpm=250_000, rpd=250, tpd=9, concurrency=3),
+    }
+
+
+def test_of_two_codes_of_one_model_the_smaller_limit_holds() -> None:
+    """What the provider's limits say counts only for what neither of them says."""
+    codes = (
+        ModelConfig(code="a", model="m", limits=LimitsConfig(rpm=15, rpd=100)),
+        ModelConfig(code="b", model="m", limits=LimitsConfig(rpm=20, tpm=7)),
+        "m",
+    )
+    limits = LimitsConfig(rpm=10, concurrency=2)
+
+    for order in (codes, codes[::-1]):
+        made = plan(HostedProvider(type="gemini", limits=limits, codes=order))
+        assert made.quotas == {"m": Quota(rpm=15, tpm=7, rpd=100, concurrency=2)}
+
+
+def test_every_type_of_provider_can_have_limits() -> None:
+    """A server of one's own, and the simulator too."""
+    limits = LimitsConfig(concurrency=1)
+    providers = [
+        OpenAIProvider(type="openai", base_url="http://127.0.0.1/v1", limits=limits, codes=("a",)),
+        SimulatorProvider(type="simulator", limits=limits, codes=("a",)),
+    ]
+
+    assert [plan(provider).quotas for provider in providers] == [{"a": Quota(concurrency=1)}] * 2
+
+
+def test_fallbacks_go_by_model_code() -> None:
+    """Only those codes are there that have any."""
+    codes = ("a", ModelConfig(code="b", fallbacks=("a", "elsewhere")), ModelConfig(code="c"))
+
+    assert plan(HostedProvider(type="gemini", codes=codes)).fallbacks == {"b": ("a", "elsewhere")}
+
+
+def test_openrouters_free_models_share_a_projects_quota() -> None:
+    """Those of everybody else have a quota each."""
+    shared = {kind: row.shared_models for kind, row in ROWS.items()}
+
+    assert shared == {"gemini": "", "openai": "", "openrouter": ":free", "simulator": ""}
+    assert plan(HostedProvider(type="openrouter", codes=("a",))).shared_models == ":free"
 
 
 def test_providers_are_planned_in_the_order_of_the_configuration() -> None:

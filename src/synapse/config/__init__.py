@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from synapse.config.callers import known_callers
 from synapse.config.environment import environment, with_overrides
 from synapse.config.errors import ConfigError
 from synapse.config.reader import Reader
+from synapse.config.references import resolved
 from synapse.config.schema import (
+    CallerConfig,
     Config,
     HostedProvider,
+    LimitsConfig,
     ModelConfig,
     OpenAIProvider,
     ProviderConfig,
@@ -19,8 +21,10 @@ from synapse.config.schema import (
     ProviderType,
     QueueConfig,
     RetryConfig,
+    SchedulingConfig,
     ServerConfig,
     SimulatorProvider,
+    StoreConfig,
     TlsConfig,
     WorkerConfig,
     cpu_cores,
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "CallerConfig",
     "Config",
     "ConfigError",
     "HostedProvider",
+    "LimitsConfig",
     "ModelConfig",
     "OpenAIProvider",
     "ProviderConfig",
@@ -43,12 +49,15 @@ __all__ = [
     "ProvidersConfig",
     "QueueConfig",
     "RetryConfig",
+    "SchedulingConfig",
     "ServerConfig",
     "SimulatorProvider",
+    "StoreConfig",
     "TlsConfig",
     "WorkerConfig",
     "cpu_cores",
     "environment",
+    "known_callers",
     "load",
 ]
 
@@ -65,22 +74,14 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         raise ConfigError(f"{path}: there is no such file; the smallest that works is this line: {_SMALLEST}")
     tree = compose(text, str(path))
     reader = Reader(str(path))
-    tree = with_overrides(tree, environment(path, environ), reader.errors)
+    environ = environment(path, environ)
+    tree = with_overrides(tree, environ, reader.errors)
     config = reader.struct(tree, Config, "")
-    if config is not None and config.server.tls is not None:
-        server = msgspec.structs.replace(config.server, tls=_found(config.server.tls, path.parent, reader))
-        config = msgspec.structs.replace(config, server=server)
+    if config is not None:
+        config = resolved(config, path.parent, environ, reader)
     if config is None or reader.errors:
         raise ConfigError("\n".join(_told(error) for error in reader.errors))
     return config
-
-
-def _found(tls: TlsConfig, folder: Path, reader: Reader) -> TlsConfig:
-    files = {"cert": folder.absolute() / tls.cert, "key": folder.absolute() / tls.key}
-    for name, file in files.items():
-        if not file.is_file():
-            reader.note(f"server.tls.{name}", f"got a path to no file ({file}), expected a PEM file")
-    return TlsConfig(cert=str(files["cert"]), key=str(files["key"]))
 
 
 def _told(error: str) -> str:

@@ -19,6 +19,12 @@ def takes_text(kind: object) -> bool:
     return any(get_args(member)[:1] == (str,) for member in members_of(kind))
 
 
+def may_be_secret(kind: object) -> bool:
+    """Tell whether people who mistake what belongs there write a secret."""
+    details = [detail for member in members_of(kind) for detail in get_args(member)[1:]]
+    return any(isinstance(detail, msgspec.Meta) and (detail.extra or {}).get("secret") for detail in details)
+
+
 def expected(kind: object) -> str:
     """Describe the values of a type: `an integer from 0 to 65535`."""
     return " or ".join(_describe(member) for member in members_of(kind) if member is not types.NoneType)
@@ -44,10 +50,21 @@ def _describe_scalar(info: inspect.Type) -> str:
             return "a number above 0"
         case inspect.FloatType(ge=low, le=high):
             return f"a number {_range(low, high)}"
-        case inspect.LiteralType(values=values):
-            return f"one of {', '.join(map(str, values))}"
+        case inspect.BoolType():
+            return "true or false"
         case _:
-            return "text"
+            choices = _choices(info)
+            return f"one of {', '.join(choices)}" if choices else "text"
+
+
+def _choices(info: inspect.Type) -> list[str]:
+    match info:
+        case inspect.LiteralType(values=values):
+            return [str(value) for value in values]
+        case inspect.EnumType(cls=members):
+            return [str(member.value) for member in members]
+        case _:
+            return []
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args, get_origin
 import msgspec
 import yaml
 
-from synapse.config.expected import expected, members_of, takes_text
+from synapse.config.expected import expected, may_be_secret, members_of, takes_text
 from synapse.config.schema import NAMES_THAT_TELL, PROVIDER_TYPES, ModelConfig, ProviderConfig, ProviderType
 from synapse.config.tree import child, is_null, is_text, pairs, scalar, show
 
@@ -57,8 +57,8 @@ class Reader:
         return kind(**values) if len(self.errors) == errors_before else None
 
     def note(self, path: str, problem: str) -> None:
-        """Add an error about a value that has been read."""
-        self.errors.append(f"{self._places[path]}: {path}: {problem}")
+        """Add an error about a value that has been read, or that was left out."""
+        self.errors.append(f"{self._places.get(path, self._file)}: {path}: {problem}")
 
     def _value(self, node: Node, kind: object, path: str) -> object:
         self._places[path] = self._place(node)
@@ -136,7 +136,8 @@ class Reader:
     def _refuse(self, node: Node, kind: object, path: str) -> None:
         quotes = isinstance(node, yaml.ScalarNode) and not is_text(node) and not is_null(node) and takes_text(kind)
         hint = "; in quotes it is text" if quotes else ""
-        self._note(node, path, f"got {show(node)}, expected {expected(kind)}{hint}")
+        found = "something else" if may_be_secret(kind) else show(node)
+        self._note(node, path, f"got {found}, expected {expected(kind)}{hint}")
 
     def _note(self, node: Node, path: str, problem: str) -> None:
         about = f"{path}: " if path else ""

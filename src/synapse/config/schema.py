@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from synapse.domain.caller import Band
+from synapse.domain.quota import Quota
+
 _PORT = r"(?::(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 _URL = rf"^https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]){_PORT}(?:/[^\s?#]*)?\Z"
 
@@ -14,10 +17,20 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Duration = Annotated[float, msgspec.Meta(gt=0)]
 Pause = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 ModelCode = Annotated[str, msgspec.Meta(pattern=r"^\S+\Z", description="a model code (text without spaces)")]
 VariableName = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z", description="the name of an environment variable")
+]
+KeyVariable = Annotated[VariableName, msgspec.Meta(extra={"secret": True})]
+Digest = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9A-Fa-f]{64}\Z",
+        description="a SHA-256 digest (64 hexadecimal digits)",
+        extra={"secret": True},
+    ),
 ]
 BaseUrl = Annotated[
     str,
@@ -43,6 +56,27 @@ class TlsConfig(Section, frozen=True, kw_only=True):
     """PEM file of the private key, likewise."""
 
 
+class CallerConfig(Section, frozen=True, kw_only=True):
+    """Somebody who may send tasks, known by a key: one of `key_env` and `sha256` says which."""
+
+    name: Text
+    """What logs call it; no two callers share one."""
+    key_env: KeyVariable | None = None
+    """The variable that has its key."""
+    sha256: Digest | None = None
+    """The digest of its key, in place of the key."""
+    weight: Duration = 1
+    """Its share, in proportion to the weights of others, of what callers of the same band compete for."""
+    band: Band = Band.INTERACTIVE
+    """The most urgent band it may use, and the one it gets where a request says nothing."""
+    max_concurrency: Count | None = None
+    """How many of its tasks may run at once."""
+    models: tuple[ModelCode, ...] = ()
+    """The model codes it may use; all of them where left out."""
+    admin: bool = False
+    """Whether it may see how the keys of providers stand."""
+
+
 class ServerConfig(Section, frozen=True, kw_only=True):
     """Where and how callers are answered."""
 
@@ -56,6 +90,8 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     shutdown_grace: Pause = 30
     """What runs at a stop may take this long to end."""
     tls: TlsConfig | None = None
+    callers: tuple[CallerConfig, ...] = ()
+    """Who may send tasks; everybody who reaches the ports where left out."""
 
 
 class WorkerConfig(Section, frozen=True, kw_only=True):
@@ -78,6 +114,15 @@ class QueueConfig(Section, frozen=True, kw_only=True):
     """From acceptance to the end."""
 
 
+class StoreConfig(Section, frozen=True, kw_only=True):
+    """What is kept on disk, so that it survives a restart."""
+
+    path: Text | None = "synapse.db"
+    """A SQLite file. Relative to the configuration file; absolute once loaded. Nothing is kept where it is null."""
+    result_ttl: Duration = 86_400
+    """What came of a task is kept this long."""
+
+
 class RetryConfig(Section, frozen=True, kw_only=True):
     """What is tried again, and when."""
 
@@ -85,6 +130,15 @@ class RetryConfig(Section, frozen=True, kw_only=True):
     base_delay: Pause = 0.5
     """The first back-off; each further one may be twice as long."""
     max_delay: Pause = 30
+
+
+class SchedulingConfig(Section, frozen=True, kw_only=True):
+    """Which task comes first, and which goes elsewhere."""
+
+    interactive_reserve: Share = 0.2
+    """The most of each quota that is kept from a band for the bands above it."""
+    fallback_after: Pause = 30
+    """A task that would wait longer than this for its model goes to a fallback, where it has one."""
 
 
 class ProvidersConfig(Section, frozen=True, kw_only=True):
@@ -95,14 +149,39 @@ class ProvidersConfig(Section, frozen=True, kw_only=True):
     answer_timeout: Duration = 600
     """An attempt at a plain answer, which comes all at once, ends when it has not come after so long."""
     connect_timeout: Duration = 10
+    first_event_timeout: Duration = 120
+    """An attempt at a streamed answer ends when nothing at all of it came for so long."""
+
+
+class LimitsConfig(Section, frozen=True, kw_only=True):
+    """What a provider lets one project have of one model."""
+
+    rpm: Count | None = None
+    """Requests a minute."""
+    tpm: Count | None = None
+    """Input tokens a minute."""
+    rpd: Count | None = None
+    """Requests a day."""
+    tpd: Count | None = None
+    """Input tokens a day."""
+    concurrency: Count | None = None
+    """Requests at once."""
+
+    def quota(self) -> Quota:
+        """Say the same in the words of the domain."""
+        return Quota(rpm=self.rpm, tpm=self.tpm, rpd=self.rpd, tpd=self.tpd, concurrency=self.concurrency)
 
 
 class ModelConfig(Section, frozen=True, kw_only=True):
-    """A model under a code of one's own."""
+    """A model under a code of one's own, or with limits or fallbacks of its own."""
 
     code: ModelCode
     model: ModelCode | None = None
     """The provider's name for it; the code itself where left out."""
+    limits: LimitsConfig | None = None
+    """Those of this model; what they leave out is as the provider's `limits` say."""
+    fallbacks: tuple[ModelCode, ...] = ()
+    """Model codes that answer in its place, the first choice first, where it is unavailable or the wait too long."""
 
 
 Codes = tuple[ModelCode | ModelConfig, ...]
@@ -116,6 +195,8 @@ class HostedProvider(Section, frozen=True, kw_only=True):
     """Another address: a proxy, a test."""
     api_keys_env: VariableName | None = None
     """The variable with its keys, in place of the usual ones."""
+    limits: LimitsConfig | None = None
+    """Of each project and model."""
     codes: Codes
 
 
@@ -127,6 +208,8 @@ class OpenAIProvider(Section, frozen=True, kw_only=True):
     """What stands before `/chat/completions`."""
     api_keys_env: VariableName | None = None
     """The variable with its keys; it is asked without a key where left out."""
+    limits: LimitsConfig | None = None
+    """Of each project and model."""
     codes: Codes
 
 
@@ -138,6 +221,8 @@ class SimulatorProvider(Section, frozen=True, kw_only=True):
     """0 answers at once."""
     tokens: Count = 100
     """The length of `sim/lorem`'s answers."""
+    limits: LimitsConfig | None = None
+    """Of each project and model."""
     codes: Codes
 
 
@@ -159,7 +244,9 @@ class Config(Section, frozen=True, kw_only=True):
     server: ServerConfig = ServerConfig()
     worker: WorkerConfig = WorkerConfig()
     queue: QueueConfig = QueueConfig()
+    store: StoreConfig = StoreConfig()
     retry: RetryConfig = RetryConfig()
+    scheduling: SchedulingConfig = SchedulingConfig()
     providers: ProvidersConfig = ProvidersConfig()
     models: dict[str, ProviderConfig]
     """Providers by name."""

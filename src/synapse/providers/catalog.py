@@ -8,13 +8,14 @@ import msgspec
 
 from synapse.config import ConfigError, ModelConfig, ProviderType, SimulatorProvider
 from synapse.domain.credential import Credential
+from synapse.domain.quota import Quota
 from synapse.providers.keys import parse_keys
 from synapse.providers.proxies import proxy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from synapse.config import Config, ProviderConfig
+    from synapse.config import Config, LimitsConfig, ProviderConfig
 
 
 class ProviderRow(msgspec.Struct, frozen=True):
@@ -30,6 +31,8 @@ class ProviderRow(msgspec.Struct, frozen=True):
     """Sent with every request."""
     day_zone: str = "UTC"
     """Where its day begins, for quotas of a day."""
+    shared_models: str = ""
+    """How the names of models end whose quota a project has once, for all of them; empty where each has its own."""
 
 
 ROWS: dict[ProviderType, ProviderRow] = {
@@ -45,6 +48,7 @@ ROWS: dict[ProviderType, ProviderRow] = {
         base_url="https://openrouter.ai/api/v1",
         key_variables=("OPENROUTER_API_KEYS", "OPENROUTER_API_KEY"),
         headers={"HTTP-Referer": "https://pypi.org/project/synapse-queue/", "X-OpenRouter-Title": "Synapse"},
+        shared_models=":free",
     ),
     "simulator": ProviderRow(wire="simulator"),
 }
@@ -67,6 +71,12 @@ class ProviderPlan(msgspec.Struct, frozen=True):
     """The time zone whose midnight ends a day's quota."""
     simulation: SimulatorProvider | None = None
     """The simulator's pace, where this is it."""
+    quotas: dict[str, Quota] = {}
+    """What is said of each project's quota of a model, by the provider's name for the model; all models are in it."""
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    """The model codes that answer in the place of one, by that one; those that have any."""
+    shared_models: str = ""
+    """How the names of models end whose quota a project has once, for all of them; empty where each has its own."""
 
     @property
     def needs_key(self) -> bool:
@@ -91,19 +101,65 @@ def resolve(config: Config, environ: Mapping[str, str]) -> tuple[ProviderPlan, .
 
 def _plan(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -> ProviderPlan:
     row = ROWS[provider.type]
-    models = dict(_model(entry) for entry in provider.codes)
-    if isinstance(provider, SimulatorProvider):
-        return ProviderPlan(name, row.wire, row.base_url, row.headers, (), (), models, row.day_zone, provider)
-    variables = (provider.api_keys_env,) if provider.api_keys_env else row.key_variables
-    base_url = (provider.base_url or row.base_url).rstrip("/")
-    credentials = _credentials(variables, environ)
-    return ProviderPlan(name, row.wire, base_url, row.headers, credentials, variables, models, row.day_zone)
+    simulation = provider if isinstance(provider, SimulatorProvider) else None
+    entries = [entry if isinstance(entry, ModelConfig) else ModelConfig(code=entry) for entry in provider.codes]
+    variables = _key_variables(provider, row)
+    return ProviderPlan(
+        name=name,
+        wire=row.wire,
+        base_url=_base_url(provider, row),
+        headers=row.headers,
+        credentials=_credentials(variables, environ),
+        key_variables=variables,
+        models={entry.code: _model(entry) for entry in entries},
+        day_zone=row.day_zone,
+        simulation=simulation,
+        quotas=_quotas(entries, provider.limits),
+        fallbacks={entry.code: entry.fallbacks for entry in entries if entry.fallbacks},
+        shared_models=row.shared_models,
+    )
 
 
-def _model(entry: str | ModelConfig) -> tuple[str, str]:
-    if isinstance(entry, ModelConfig):
-        return entry.code, entry.model or entry.code
-    return entry, entry
+def _base_url(provider: ProviderConfig, row: ProviderRow) -> str:
+    stated = None if isinstance(provider, SimulatorProvider) else provider.base_url
+    return (stated or row.base_url).rstrip("/")
+
+
+def _key_variables(provider: ProviderConfig, row: ProviderRow) -> tuple[str, ...]:
+    stated = None if isinstance(provider, SimulatorProvider) else provider.api_keys_env
+    return (stated,) if stated else row.key_variables
+
+
+def _model(entry: ModelConfig) -> str:
+    return entry.model or entry.code
+
+
+def _quotas(entries: Sequence[ModelConfig], limits: LimitsConfig | None) -> dict[str, Quota]:
+    """Give the quota of each model: what its entries say, completed by what the provider's limits say.
+
+    Several codes of one model draw on one quota, so of several numbers for one limit the smallest holds.
+    """
+    found: dict[str, Quota] = {}
+    for entry in entries:
+        stated = entry.limits.quota() if entry.limits else Quota()
+        known = found.get(_model(entry))
+        found[_model(entry)] = stated if known is None else _stricter(known, stated)
+    rest = limits.quota() if limits else Quota()
+    return {model: quota.over(rest) for model, quota in found.items()}
+
+
+def _stricter(one: Quota, other: Quota) -> Quota:
+    return Quota(
+        rpm=_least(one.rpm, other.rpm),
+        tpm=_least(one.tpm, other.tpm),
+        rpd=_least(one.rpd, other.rpd),
+        tpd=_least(one.tpd, other.tpd),
+        concurrency=_least(one.concurrency, other.concurrency),
+    )
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _credentials(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[Credential, ...]:

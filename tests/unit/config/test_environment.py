@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from synapse.config import Config, ConfigError, ModelConfig, environment, load
 
+SECTIONS = "server, worker, queue, store, retry, scheduling, providers, models"
 GOOD = "models:\n  simulator:\n    codes: [sim/echo]\n  my-server.v1: {type: openai, base_url: http://a, codes: [b]}\n"
 
 
@@ -94,10 +95,10 @@ def test_variables_for_others_are_left_alone(load_text: Callable[..., Config]) -
             "80",
             (
                 "server.http_prot: unknown key; did you mean http_port? Known here: "
-                "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls"
+                "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls, callers"
             ),
         ),
-        ("FOO", "1", "foo: unknown key; Known here: server, worker, queue, retry, providers, models"),
+        ("FOO", "1", f"foo: unknown key; Known here: {SECTIONS}"),
         ("MODELS__SIMULATOR__CODES__0", "a", "models.simulator.codes is no mapping, so nothing in it can be set"),
         (
             "MODELS__NEW__BASE_URL",

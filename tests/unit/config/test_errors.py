@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from synapse.config import Config, ConfigError, load
 
 GOOD = "models:\n  simulator:\n    codes: [sim/echo]\n"
-SERVER_KEYS = "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls"
-CODES = "a list with at least one item: a model code (text without spaces) or a mapping of code, model"
-CODE = "a model code (text without spaces) or a mapping of code, model"
+SERVER_KEYS = "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls, callers"
+SECTIONS = "server, worker, queue, store, retry, scheduling, providers, models"
+MODEL_KEYS = "code, model, limits, fallbacks"
+CODE = f"a model code (text without spaces) or a mapping of {MODEL_KEYS}"
+CODES = f"a list with at least one item: {CODE}"
+LIMITS = "rpm, tpm, rpd, tpd, concurrency"
+LIMITS_KNOWN = f"Known here: {LIMITS}"
 TYPES = "one of gemini, openai, openrouter, simulator"
 URL = "an http or https URL without user or query, such as https://api.example.com/v1"
 
@@ -59,6 +63,14 @@ URL = "an http or https URL without user or query, such as https://api.example.c
         ("queue: [1]", "queue: got a list, expected a mapping of max_size, max_wait, timeout"),
         ("queue: {max_size: 0}", "queue.max_size: got 0, expected an integer of at least 1"),
         ("retry: {max_attempts: 0}", "retry.max_attempts: got 0, expected an integer of at least 1"),
+        ("store: {path: 5}", "store.path: got 5, expected text; in quotes it is text"),
+        ("store: {result_ttl: 0}", "store.result_ttl: got 0, expected a number above 0"),
+        (
+            "scheduling: {interactive_reserve: 1.1}",
+            "scheduling.interactive_reserve: got 1.1, expected a number from 0 to 1",
+        ),
+        ("scheduling: {fallback_after: -1}", "scheduling.fallback_after: got -1, expected a number of at least 0"),
+        ("providers: {first_event_timeout: 0}", "providers.first_event_timeout: got 0, expected a number above 0"),
     ],
 )
 def test_a_bad_value_says_what_stood_there_and_what_belongs_there(
@@ -75,7 +87,7 @@ def test_a_bad_value_says_what_stood_there_and_what_belongs_there(
         ("gemini: {codes: fast}", f'gemini.codes: got "fast", expected {CODES}'),
         ("gemini: {}", f"gemini.codes: missing, expected {CODES}"),
         ("gemini:", f"gemini.codes: missing, expected {CODES}"),
-        ("gemini: [fast]", "gemini: got a list, expected a mapping of type, base_url, api_keys_env, codes"),
+        ("gemini: [fast]", "gemini: got a list, expected a mapping of type, base_url, api_keys_env, limits, codes"),
         ("gemini: {codes: [4]}", f"gemini.codes[0]: got 4, expected {CODE}; in quotes it is text"),
         ("gemini: {codes: [a b]}", f'gemini.codes[0]: got "a b", expected {CODE}'),
         ('gemini: {codes: ["\\ud800"]}', f'gemini.codes[0]: got "\\ud800", expected {CODE}'),
@@ -83,14 +95,34 @@ def test_a_bad_value_says_what_stood_there_and_what_belongs_there(
             "gemini: {codes: [a, {model: b}]}",
             "gemini.codes[1].code: missing, expected a model code (text without spaces)",
         ),
-        ("gemini: {codes: [{code: a, x: 1}]}", "gemini.codes[0].x: unknown key; Known here: code, model"),
+        ("gemini: {codes: [{code: a, x: 1}]}", f"gemini.codes[0].x: unknown key; Known here: {MODEL_KEYS}"),
+        ("gemini: {codes: [a], limits: 5}", f"gemini.limits: got 5, expected a mapping of {LIMITS}"),
+        (
+            "gemini: {codes: [a], limits: {rpm: 0}}",
+            "gemini.limits.rpm: got 0, expected an integer of at least 1",
+        ),
+        (
+            "gemini: {codes: [{code: a, limits: {tpd: 1.5}}]}",
+            "gemini.codes[0].limits.tpd: got 1.5, expected an integer of at least 1",
+        ),
+        (
+            "gemini: {codes: [a], limits: {rps: 1}}",
+            f"gemini.limits.rps: unknown key; did you mean rpm or rpd? {LIMITS_KNOWN}",
+        ),
+        (
+            "gemini: {codes: [{code: a, fallbacks: b}]}",
+            (
+                'gemini.codes[0].fallbacks: got "b", expected a list with at least one item: '
+                "a model code (text without spaces)"
+            ),
+        ),
         (
             "gemini: {codes: [a], tokens: 5}",
-            "gemini.tokens: unknown key; Known here: type, base_url, api_keys_env, codes",
+            "gemini.tokens: unknown key; Known here: type, base_url, api_keys_env, limits, codes",
         ),
         (
             "simulator: {codes: [a], base_url: http://a}",
-            "simulator.base_url: unknown key; Known here: type, tokens_per_second, tokens, codes",
+            "simulator.base_url: unknown key; Known here: type, tokens_per_second, tokens, limits, codes",
         ),
         ("ollama: {codes: [a]}", f"ollama: type is missing, expected {TYPES}"),
         ("openai: {base_url: http://a, codes: [a]}", f"openai: type is missing, expected {TYPES}"),
@@ -126,7 +158,7 @@ def test_a_bad_provider_says_what_is_wrong_with_it(
             f"server.htp_port: unknown key; did you mean http_port or grpc_port? Known here: {SERVER_KEYS}",
         ),
         ("server: {prt: 1}", f"server.prt: unknown key; Known here: {SERVER_KEYS}"),
-        ("limits: {rpm: 1}", "limits: unknown key; Known here: server, worker, queue, retry, providers, models"),
+        ("limits: {rpm: 1}", f"limits: unknown key; Known here: {SECTIONS}"),
         (
             "worker:\n  concurency_multiplier: 1",
             (
@@ -249,7 +281,7 @@ def test_a_key_in_the_wrong_place_is_not_repeated(errors_of: Callable[..., list[
 def test_what_the_file_says_cannot_play_with_the_terminal(errors_of: Callable[..., list[str]]) -> None:
     """Control characters are shown by their names, so that an error stays one line."""
     assert errors_of(f'"\\e[2Jx\\ny": 1\n{GOOD}') == [
-        "config.yaml:1: \\x1b[2Jx\\ny: unknown key; Known here: server, worker, queue, retry, providers, models"
+        f"config.yaml:1: \\x1b[2Jx\\ny: unknown key; Known here: {SECTIONS}"
     ]
 
 
@@ -281,9 +313,7 @@ def test_what_is_no_yaml_is_told_with_its_line(errors_of: Callable[..., list[str
 
 def test_a_file_that_is_a_list_is_told_what_it_should_be(errors_of: Callable[..., list[str]]) -> None:
     """The whole file is one mapping."""
-    assert errors_of("- a\n") == [
-        "config.yaml:1: got a list, expected a mapping of server, worker, queue, retry, providers, models"
-    ]
+    assert errors_of("- a\n") == [f"config.yaml:1: got a list, expected a mapping of {SECTIONS}"]
 
 
 def test_a_missing_file_is_told_how_the_smallest_looks(tmp_path: Path) -> None:

@@ -13,13 +13,16 @@ import pytest
 from synapse.config import (
     Config,
     HostedProvider,
+    LimitsConfig,
     ModelConfig,
     OpenAIProvider,
     ProviderType,
     QueueConfig,
     RetryConfig,
+    SchedulingConfig,
     ServerConfig,
     SimulatorProvider,
+    StoreConfig,
     TlsConfig,
     cpu_cores,
     load,
@@ -30,7 +33,7 @@ ROOT = Path(__file__).parents[3]
 SMALLEST = "models: {simulator: {codes: [sim/echo]}}"
 
 
-def test_the_smallest_configuration_has_all_defaults(load_text: Callable[..., Config]) -> None:
+def test_the_smallest_configuration_has_all_defaults(load_text: Callable[..., Config], tmp_path: Path) -> None:
     """One model is enough; everything else has a default."""
     config = load_text(SMALLEST)
 
@@ -42,11 +45,15 @@ def test_the_smallest_configuration_has_all_defaults(load_text: Callable[..., Co
         max_request_bytes=104857600,
         shutdown_grace=30,
         tls=None,
+        callers=(),
     )
     assert config.worker.concurrency_multiplier == 64
     assert config.queue == QueueConfig(max_size=10000, max_wait=600, timeout=3600)
     assert config.retry == RetryConfig(max_attempts=4, base_delay=0.5, max_delay=30)
+    assert config.store == StoreConfig(path=f"{tmp_path}/synapse.db", result_ttl=86400)
+    assert config.scheduling == SchedulingConfig(interactive_reserve=0.2, fallback_after=30)
     assert (config.providers.stall_timeout, config.providers.connect_timeout) == (60, 10)
+    assert config.providers.first_event_timeout == 120
     assert config.models == {
         "simulator": SimulatorProvider(type="simulator", tokens_per_second=50, tokens=100, codes=("sim/echo",))
     }
@@ -120,6 +127,39 @@ def test_certificate_files_are_looked_for_beside_the_configuration(
     config = load_text(f"server: {{tls: {{cert: tls/cert.pem, key: {tmp_path}/key.pem}}}}\n{SMALLEST}")
 
     assert config.server.tls == TlsConfig(cert=f"{tmp_path}/tls/cert.pem", key=f"{tmp_path}/key.pem")
+
+
+def test_limits_and_fallbacks_are_those_of_a_provider_and_of_a_model(load_text: Callable[..., Config]) -> None:
+    """A fallback may be a model of any provider, also of one that stands further down."""
+    config = load_text(
+        """
+        models:
+          gemini:
+            limits: {rpm: 10, tpm: 250000, rpd: 250, tpd: 1000000, concurrency: 4}
+            codes: [{code: fast, limits: {rpm: 15, tpm: ~}, fallbacks: [sim/echo, slow]}, slow]
+          simulator: {limits: ~, codes: [sim/echo]}
+        """
+    )
+
+    gemini = config.models["gemini"]
+    assert gemini.limits == LimitsConfig(rpm=10, tpm=250000, rpd=250, tpd=1000000, concurrency=4)
+    assert gemini.codes[0] == ModelConfig(code="fast", limits=LimitsConfig(rpm=15), fallbacks=("sim/echo", "slow"))
+    assert config.models["simulator"].limits is None
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("kept/here.db", "{folder}/kept/here.db"), ("/tmp/elsewhere.db", "/tmp/elsewhere.db"), ("~", None)],  # noqa: S108
+)
+def test_the_store_is_looked_for_beside_the_configuration(
+    load_text: Callable[..., Config], tmp_path: Path, path: str, expected: str | None
+) -> None:
+    """A path is absolute once loaded; null keeps nothing on disk."""
+    (tmp_path / "kept").mkdir()
+
+    config = load_text(f"store: {{path: {path}}}\n{SMALLEST}")
+
+    assert config.store.path == (expected and expected.format(folder=tmp_path))
 
 
 @pytest.mark.parametrize(
