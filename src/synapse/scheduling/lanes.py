@@ -1,117 +1,172 @@
-"""The order in which waiting tasks go, and how slots are shared among lanes."""
+"""The order in which waiting tasks go."""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from synapse.scheduling.fair import FairQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-T = TypeVar("T")
+    from synapse.domain.caller import Band
+    from synapse.domain.task import Task
+    from synapse.scheduling.queue import CallerQueue
+
+
+class Waiting(Protocol):
+    """What lanes need of an item. It must not change while the item waits."""
+
+    @property
+    def task(self) -> Task:
+        """Who it is, whose, how urgent, and of which lane."""
+
+    @property
+    def tokens(self) -> int:
+        """Estimated input tokens."""
+
+
+T = TypeVar("T", bound=Waiting)
 
 
 class Lanes(Generic[T]):
-    """What waits for each model: first in, first out within a lane; lanes know nothing of each other."""
+    """What waits for each model; lanes know nothing of each other.
+
+    Within a lane the more urgent band goes first, strictly; within a band callers have their turns by start-time fair
+    queueing, in proportion to their weights; and what one caller sent goes in the order of its arrival. Callers on hold
+    are passed over.
+    """
 
     def __init__(self) -> None:
-        """Begin with nobody waiting."""
-        self._lanes: dict[str, OrderedDict[str, T]] = {}
-        self._size = 0
+        """Begin with nobody waiting and nobody on hold."""
+        self._lanes: dict[tuple[str, str], list[FairQueue[T]]] = {}
+        """The bands of each lane in which something waits, the most urgent first."""
+        self._places: dict[str, tuple[FairQueue[T], CallerQueue[T], int]] = {}
+        """Where each item stands, by its task's id."""
+        self._held: set[str] = set()
+        self._last = 0
+        """The number of the last item that came; they grow."""
+        self._front = 0
+        """The number of the last item that came back; they fall, so that all who come back were there before."""
 
     def __len__(self) -> int:
         """Count all that waits."""
-        return self._size
+        return len(self._places)
 
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names of lanes in which something waits."""
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Go through the lanes in which something waits."""
         return iter(self._lanes)
 
-    def __contains__(self, lane: str) -> bool:
+    def __contains__(self, lane: tuple[str, str]) -> bool:
         """Tell whether something waits in the lane."""
         return lane in self._lanes
 
-    def peek(self, lane: str) -> T:
-        """Return the first item of a lane in which something waits."""
-        return next(iter(self._lanes[lane].values()))
+    def push(self, item: T, *, first: bool = False, refund: bool = False) -> bool:
+        """Put an item at the end of its caller's queue, or in front when it was there before.
 
-    def push(self, lane: str, key: str, item: T, *, first: bool = False) -> None:
-        """Put an item at the end of its lane, or, when it has been there before, at the beginning."""
-        waiting = self._lanes.get(lane)
-        if waiting is None:
-            waiting = self._lanes[lane] = OrderedDict()
-        waiting[key] = item
+        `refund` gives back what its earlier turn charged its caller. Returns whether the item goes next in its lane.
+        Raises `ValueError` when it waits already.
+        """
+        task = item.task
+        if task.id in self._places:
+            raise ValueError(f"task {task.id} waits already; take or remove it before it is pushed again")
         if first:
-            waiting.move_to_end(key, last=False)
-        self._size += 1
+            self._front = number = self._front - 1
+        else:
+            self._last = number = self._last + 1
+        band = self._band(task.lane, task.band)
+        queue = band.push(item, number, task.caller, first=first, refund=refund)
+        band.tokens += item.tokens
+        self._places[task.id] = band, queue, number
+        return self.first(band.lane) is item
 
-    def pop(self, lane: str) -> T:
-        """Take the first item out of a lane in which something waits."""
-        waiting = self._lanes[lane]
-        _, item = waiting.popitem(last=False)
-        self._forget_if_empty(lane, waiting)
-        self._size -= 1
-        return item
+    def first(self, lane: tuple[str, str]) -> T | None:
+        """Return who goes next; None when nobody waits who is not on hold."""
+        for band in self._lanes.get(lane, ()):
+            first = band.first
+            if first is not None:
+                return first
+        return None
 
-    def remove(self, lane: str, key: str) -> bool:
-        """Take an item out wherever it stands; return whether it was there."""
-        waiting = self._lanes.get(lane)
-        if waiting is None or waiting.pop(key, None) is None:
+    def take(self, item: T) -> None:
+        """Let an item have its turn: it leaves its lane and its caller is charged. Mostly it is the first.
+
+        Raises `KeyError` when it does not wait.
+        """
+        band, queue, number = self._places.pop(item.task.id)
+        band.take(queue, number)
+        self._left(band, item)
+
+    def remove(self, item: T) -> bool:
+        """Take an item out wherever it stands, charging nobody; return whether it was there."""
+        place = self._places.pop(item.task.id, None)
+        if place is None:
             return False
-        self._forget_if_empty(lane, waiting)
-        self._size -= 1
+        band, queue, number = place
+        band.remove(queue, number)
+        self._left(band, item)
         return True
 
-    def items(self, lane: str) -> list[T]:
-        """Return what waits in a lane, in order."""
-        return list(self._lanes.get(lane, {}).values())
+    def position(self, item: T) -> int:
+        """Count those of its lane that go before an item if nothing else comes; 0 is next.
 
-    def _forget_if_empty(self, lane: str, waiting: OrderedDict[str, T]) -> None:
-        if not waiting:
-            del self._lanes[lane]
+        Those on hold are not counted; one who is on hold stands where it would if its caller were freed now. Takes a
+        time in proportion to the callers of its band. Raises `KeyError` when it does not wait.
+        """
+        band, queue, number = self._places[item.task.id]
+        ahead = band.ahead(queue, number)
+        for other in self._lanes[band.lane]:
+            if other is band:
+                break
+            ahead += other.ready
+        return ahead
 
+    def upcoming(self, lane: tuple[str, str], count: int) -> list[T]:
+        """Return the next items, up to `count`, in the order in which they go if nothing else comes."""
+        bands = self._lanes.get(lane, ())
+        return list(islice(chain.from_iterable(band.upcoming() for band in bands), count))
 
-class Slots:
-    """How many tasks one worker runs at once, and of which lanes.
+    def items(self, lane: tuple[str, str]) -> list[T]:
+        """Return all that waits in a lane, on hold or not, in no particular order."""
+        return list(chain.from_iterable(band.items for band in self._lanes.get(lane, ())))
 
-    `total` is the number it runs when there is enough to do. No lane may starve another: a lane always gets its equal
-    share of the slots of all busy lanes, even while others, which took the slots when they were alone, hold more than
-    theirs. For as long as those run on, more than `total` run.
-    """
+    def size(self, lane: tuple[str, str]) -> int:
+        """Count what waits in a lane."""
+        return sum(band.size for band in self._lanes.get(lane, ()))
 
-    def __init__(self, total: int) -> None:
-        """Begin with all slots free."""
-        self.total = total
-        self._running: Counter[str] = Counter()
-        self._taken = 0
+    def tokens(self, lane: tuple[str, str]) -> int:
+        """Add up the tokens of what waits in a lane."""
+        return sum(band.tokens for band in self._lanes.get(lane, ()))
 
-    @property
-    def taken(self) -> int:
-        """How many tasks run."""
-        return self._taken
+    def hold(self, caller_name: str) -> None:
+        """Pass over a caller in all lanes until it is freed; also what it sends meanwhile."""
+        if caller_name not in self._held:
+            for band in chain.from_iterable(self._lanes.values()):
+                band.hold(caller_name)
+            self._held.add(caller_name)
 
-    def take(self, lane: str) -> None:
-        """Note that a task of the lane has started."""
-        self._running[lane] += 1
-        self._taken += 1
+    def free(self, caller_name: str) -> None:
+        """Let a caller go again. It has no claim to the turns it could not have."""
+        if caller_name in self._held:
+            self._held.remove(caller_name)
+            for band in chain.from_iterable(self._lanes.values()):
+                band.free(caller_name)
 
-    def give_back(self, lane: str) -> None:
-        """Note that a task of the lane has ended."""
-        self._taken -= 1
-        self._running[lane] -= 1
-        if not self._running[lane]:
-            del self._running[lane]
+    def _band(self, lane: tuple[str, str], band: Band) -> FairQueue[T]:
+        bands = self._lanes.setdefault(lane, [])
+        for there in bands:
+            if there.band is band:
+                return there
+        new: FairQueue[T] = FairQueue(lane, band, self._held)
+        bands.append(new)
+        bands.sort(key=lambda each: each.band.rank)
+        return new
 
-    def order(self, waiting: Iterable[str]) -> list[str]:
-        """Return those of the waiting lanes that may start a task now: the one that runs least goes first."""
-        running = self._running
-        lanes = list(waiting)
-        if len(lanes) == 1 and self._taken < self.total:
-            return lanes
-        if self._taken >= self.total:
-            busy = len(running.keys() | set(lanes))
-            share = max(1, self.total // busy) if busy else self.total
-            lanes = [lane for lane in lanes if running[lane] < share]
-        if len(lanes) > 1:
-            lanes.sort(key=lambda lane: running[lane])
-        return lanes
+    def _left(self, band: FairQueue[T], item: T) -> None:
+        band.tokens -= item.tokens
+        if not band.size:
+            bands = self._lanes[band.lane]
+            bands.remove(band)
+            if not bands:
+                del self._lanes[band.lane]
