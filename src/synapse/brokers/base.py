@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
-from synapse.domain.credential import Credential
 from synapse.domain.task import Task, TaskState
+from synapse.scheduling.ledger import Permit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from synapse.domain.credential import Credential
     from synapse.domain.errors import SynapseError
     from synapse.domain.events import Delta, Entry
-    from synapse.scheduling.lanes import Slots
+    from synapse.domain.quota import Headroom
     from synapse.scheduling.settlement import Settlement
+    from synapse.scheduling.slots import Slots
 
 
 class LeaseLost(Exception):
@@ -30,22 +32,27 @@ class LeaseLost(Exception):
 class Lease:
     """A worker's right to attempt a task. Ends with `Broker.settle`, whatever happens."""
 
-    __slots__ = ("_revoke", "attempt", "credential", "remaining", "revoked", "run", "seq", "task")
+    __slots__ = ("_revoke", "attempt", "permit", "remaining", "revoked", "run", "seq", "task")
 
-    def __init__(self, task: Task, *, run: int, attempt: int, credential: Credential | None, remaining: float) -> None:
+    def __init__(self, task: Task, *, run: int, attempt: int, permit: Permit, remaining: float) -> None:
         """Take the task and what this lease may use for it."""
         self.task = task
         self.run = run
         """The fence: grows with each lease of the task. An entry of an older run is refused."""
         self.attempt = attempt
         """The attempt's number, from 1. Grows only with attempts that count."""
-        self.credential = credential
+        self.permit = permit
         self.remaining = remaining
         """Seconds left of the task's `timeout` when the lease was given."""
         self.seq = 0
         """The number of the last entry written under this lease."""
         self.revoked = False
         self._revoke: Callable[[], object] | None = None
+
+    @property
+    def credential(self) -> Credential | None:
+        """The key to send with; None where the provider wants none."""
+        return self.permit.credential
 
     def when_revoked(self, callback: Callable[[], object]) -> None:
         """Have a callback run when the task is taken away, because it was cancelled or its caller went."""
@@ -96,6 +103,15 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False):
     error: SynapseError | None
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a waiting task stands."""
+
+    position: int
+    """In its lane: 1 goes next."""
+    eta: float | None
+    """Seconds until it is likely to start, where that can be foreseen."""
+
+
 class BrokerStats(msgspec.Struct, frozen=True):
     """How many tasks stand where."""
 
@@ -119,6 +135,9 @@ class Broker(Protocol):
     def subscribe(self, task_id: str) -> Subscription:
         """Read the log of an attached task, from its beginning. Each task has one reader."""
 
+    def place(self, task_id: str) -> Place | None:
+        """Say where a task stands; None when it does not wait."""
+
     async def cancel(self, task_id: str) -> None:
         """End a task, waiting or running. Harmless when it is over."""
 
@@ -140,6 +159,9 @@ class Broker(Protocol):
 
         Raises `LeaseLost`.
         """
+
+    def hear(self, lease: Lease, headroom: Sequence[Headroom]) -> None:
+        """Take what the provider said of its limits beside the answer."""
 
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """End the lease. State and last entry of the log change together. Harmless when the lease was lost."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from synapse.brokers.base import Lease, TaskEnd
 from synapse.domain.errors import Expired
 from synapse.domain.events import Error, Finish, Restart
 from synapse.domain.task import Task, TaskState
 from synapse.scheduling.policy import overdue
+from synapse.scheduling.tokens import estimate_input_tokens
 
 if TYPE_CHECKING:
     from synapse.brokers.log import EventLog
     from synapse.domain.clock import Timer
     from synapse.domain.errors import SynapseError
-    from synapse.scheduling.credentials import Permit
+    from synapse.scheduling.ledger import Permit
 
 
 class Held:
@@ -29,9 +32,11 @@ class Held:
         "queued_at",
         "run",
         "seq",
+        "started_at",
         "state",
         "task",
         "timer",
+        "tokens",
         "waited",
         "wrote",
     )
@@ -39,6 +44,7 @@ class Held:
     def __init__(self, task: Task, log: EventLog, now: float) -> None:
         """Begin in the lane."""
         self.task = task
+        self.tokens = estimate_input_tokens(task.request)
         self.state = TaskState.QUEUED
         self.log = log
         self.run = 0
@@ -51,6 +57,8 @@ class Held:
         self.accepted_at = now
         self.queued_at = now
         """Since when it waits in its lane."""
+        self.started_at = 0.0
+        """When its last attempt began."""
         self.waited = 0.0
         """Seconds of earlier waits."""
         self.first_delta_at: float | None = None
@@ -86,11 +94,12 @@ class Held:
         """Leave the lane for an attempt. What an earlier one wrote is void from here on."""
         self.stop_timer()
         self.waited += now - self.queued_at
+        self.started_at = now
         self.state = TaskState.RUNNING
         self.run += 1
         self.attempts += 1
         self.lease = Lease(
-            self.task, run=self.run, attempt=self.attempts, credential=permit.credential, remaining=self.due_at - now
+            self.task, run=self.run, attempt=self.attempts, permit=permit, remaining=self.due_at - now
         )
         if self.wrote:
             self.wrote = False
@@ -104,6 +113,14 @@ class Held:
         self.lease = None
         if not counted:
             self.attempts -= 1
+
+    def fall_back(self) -> None:
+        """Go to the first of the fallbacks, with attempts of its own."""
+        route, *rest = self.task.fallbacks
+        self.task = msgspec.structs.replace(
+            self.task, provider=route.provider, model=route.model, fallbacks=tuple(rest), fallen_to=route.code
+        )
+        self.attempts = 0
 
     def end(self, state: TaskState, event: Finish | Error) -> None:
         """Be over: the state and the last entry of the log change together."""

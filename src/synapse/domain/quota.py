@@ -41,6 +41,22 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             concurrency=other.concurrency if self.concurrency is None else self.concurrency,
         )
 
+    def within(self, other: Quota) -> Quota:
+        """Return the stricter of each pair of limits."""
+        return Quota(
+            rpm=_least(self.rpm, other.rpm),
+            tpm=_least(self.tpm, other.tpm),
+            rpd=_least(self.rpd, other.rpd),
+            tpd=_least(self.tpd, other.tpd),
+            concurrency=_least(self.concurrency, other.concurrency),
+        )
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
+
 
 class Violation(msgspec.Struct, frozen=True, gc=False):
     """A limit that a provider says is used up."""

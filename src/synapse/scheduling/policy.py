@@ -1,4 +1,7 @@
-"""What follows a failed attempt: one rule for each class of failure, as plain functions."""
+"""What becomes of a task whose attempt failed: one rule for each class of failure, as plain functions.
+
+What the failure teaches of credential and model is the ledger's to learn (`lessons`).
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,10 @@ import msgspec
 
 from synapse.domain.errors import InvalidRequest, ProviderFailed, SynapseError, TimedOut
 from synapse.domain.failure import Failure, FailureClass
-from synapse.scheduling.credentials import NEVER, Rest
-from synapse.scheduling.quota import day_end
 from synapse.scheduling.settlement import Fail, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from zoneinfo import ZoneInfo
-
-    from synapse.domain.credential import Credential
 
 
 class RetryRules(msgspec.Struct, frozen=True):
@@ -39,64 +37,45 @@ class Tried(msgspec.Struct, frozen=True):
     provider: str
     model: str
     """The provider's name for the model."""
-    credential: Credential | None
     shown: bool
     """Whether a caller who watches the answer grow has seen some of it: it must not see that twice."""
+    fallbacks: bool = False
+    """Whether there is another model to go to."""
 
 
-_QUOTA_PAUSE = 60.0
-"""Seconds a minute window rests where the provider did not say how long."""
-_SHORTEST_REST = 1.0
-"""Seconds a minute window rests at least: a provider that says 0 and refuses again would be asked without end."""
 _LONGEST_HINT = 600.0
 """Seconds; a provider's hint beyond this is not believed for a failure that ought to pass soon."""
+_REFUSED = frozenset({
+    FailureClass.CREDENTIAL_DEAD,
+    FailureClass.QUOTA_MINUTE,
+    FailureClass.QUOTA_DAY,
+    FailureClass.NOT_IN_TIER,
+    FailureClass.RATE_LIMITED,
+})  # fmt: skip
+"""The model was not even asked: the task waits for a permit that is better, and no attempt is used up."""
+_UNAVAILABLE = frozenset({FailureClass.MODEL_GONE, FailureClass.OVERLOADED})
 
 
-def after_failure(
-    tried: Tried, rules: RetryRules, *, now: float, zone: ZoneInfo, random: Callable[[], float]
-) -> Retry | Fail:
-    """Decide what becomes of a task whose attempt failed.
-
-    `now` is UTC seconds, `zone` is where the provider's days end, `random` gives numbers in [0, 1).
-    """
+def after_failure(tried: Tried, rules: RetryRules, *, random: Callable[[], float]) -> Retry | Fail:
+    """Decide what becomes of a task whose attempt failed; `random` gives numbers in [0, 1)."""
     failure = tried.failure
-    rest = learned(tried, now, zone)
-    if tried.shown or failure.kind in _FINAL:
-        return Fail(_error(tried), rest)
-    if rest is not None:
-        return Retry(0.0, counted=False, reason=failure.message, rest=rest)
-    if tried.attempt >= rules.max_attempts:
-        return Fail(_error(tried))
+    if tried.shown or failure.kind is FailureClass.CALLER_FAULT:
+        return Fail(_error(tried), failure)
+    if failure.kind in _REFUSED:
+        return Retry(0.0, counted=False, reason=failure.message, failure=failure)
+    spent = failure.kind is FailureClass.MODEL_GONE or tried.attempt >= rules.max_attempts
+    if tried.fallbacks and (spent or failure.kind in _UNAVAILABLE):
+        return Retry(0.0, counted=True, reason=failure.message, failure=failure, fall_back=True)
+    if spent:
+        return Fail(_error(tried), failure)
     delay = max(backoff(tried.attempt, rules, random()), min(failure.retry_after or 0.0, _LONGEST_HINT))
-    return Retry(delay, counted=True, reason=failure.message)
+    return Retry(delay, counted=True, reason=failure.message, failure=failure)
 
 
 def backoff(attempt: int, rules: RetryRules, chance: float) -> float:
     """Return the pause after an attempt, in seconds: full jitter under a limit that doubles."""
     doublings = min(attempt - 1, 32)
     return chance * min(rules.max_delay, rules.base_delay * 2.0**doublings)
-
-
-def learned(tried: Tried, now: float, zone: ZoneInfo) -> Rest | None:
-    """Return what the failure says about its credential, if anything."""
-    failure, credential = tried.failure, tried.credential
-    if credential is None:
-        return None
-    match failure.kind:
-        case FailureClass.CREDENTIAL_DEAD:
-            return Rest(credential, None, NEVER, failure.message)
-        case FailureClass.NOT_IN_TIER:
-            return Rest(credential, tried.model, NEVER, failure.message)
-        case FailureClass.QUOTA_DAY:
-            return Rest(credential, tried.model, day_end(now, zone), failure.message)
-        case FailureClass.QUOTA_MINUTE:
-            pause = min(failure.retry_after, _LONGEST_HINT) if failure.retry_after is not None else _QUOTA_PAUSE
-            return Rest(credential, tried.model, now + max(_SHORTEST_REST, pause), failure.message)
-        case _:
-            return None
-
-
-_FINAL = frozenset({FailureClass.CALLER_FAULT, FailureClass.MODEL_GONE})
 
 
 def _error(tried: Tried) -> SynapseError:

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 
+MINUTE = 60.0
+DAY = 86400.0
+
+
 def day_end(now: float, zone: ZoneInfo) -> float:
     """Return the next midnight in the zone, as seconds since the epoch; days with a clock change are 23 or 25 hours."""
     today = datetime.fromtimestamp(now, zone).date()

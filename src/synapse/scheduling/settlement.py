@@ -6,7 +6,7 @@ import msgspec
 
 from synapse.domain.errors import SynapseError
 from synapse.domain.events import Finish
-from synapse.scheduling.credentials import Rest
+from synapse.domain.failure import Failure
 
 
 class Succeed(msgspec.Struct, frozen=True):
@@ -23,15 +23,17 @@ class Retry(msgspec.Struct, frozen=True):
     counted: bool
     """Whether an attempt was used up. Walking past dead or exhausted credentials uses none."""
     reason: str
-    rest: Rest | None = None
-    """What the attempt taught about its credential."""
+    failure: Failure | None = None
+    """What the attempt taught about its credential and its model."""
+    fall_back: bool = False
+    """Whether it goes to its next fallback, which it has."""
 
 
 class Fail(msgspec.Struct, frozen=True):
     """There will be no answer."""
 
     error: SynapseError
-    rest: Rest | None = None
+    failure: Failure | None = None
 
 
 class GiveUp(msgspec.Struct, frozen=True):

@@ -1,0 +1,188 @@
+"""All that may carry one model: projects with their keys and accounts, its circuit, and what batch leaves of it."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from synapse.domain.credential import Credential
+from synapse.domain.quota import Measure
+from synapse.scheduling.account import NEVER, SPAN, Account
+from synapse.scheduling.breaker import Breaker
+from synapse.scheduling.demand import Demand
+from synapse.scheduling.quota import DAY, MINUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """A credential that is benched for all models."""
+
+    credential: Credential
+    until: float
+    reason: str
+
+
+class Project:
+    """The keys that share a quota."""
+
+    __slots__ = ("dead", "keyless", "keys", "name", "used")
+
+    def __init__(self, name: str, *, keyless: bool = False) -> None:
+        """Begin without keys."""
+        self.name = name
+        self.keyless = keyless
+        """Whether its requests go without a credential."""
+        self.keys: OrderedDict[str, Credential] = OrderedDict()
+        """Those that may be used, least recently used first."""
+        self.dead: dict[str, Dead] = {}
+        self.used = 0
+        """When it was used last, counted in permits."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether something can be sent at all."""
+        return bool(self.keys) or self.keyless
+
+    def next_key(self) -> Credential | None:
+        """Return the least recently used key."""
+        if self.keyless:
+            return None
+        key = next(iter(self.keys))
+        self.keys.move_to_end(key)
+        return self.keys[key]
+
+    def bench(self, credential: Credential, until: float, reason: str) -> bool:
+        """Use a key no more; return whether it was in use."""
+        self.dead[credential.key] = Dead(credential, until, reason)
+        return self.keys.pop(credential.key, None) is not None
+
+
+class Carrier(msgspec.Struct, gc=False, frozen=True, eq=False):
+    """One project, and its accounts that a request for the model counts in."""
+
+    project: Project
+    accounts: tuple[Account, ...]
+    """That of the model, and that of all models that share a quota with it, if there are such."""
+
+    def opens_at(self, tokens: int, now: float) -> float:
+        """Return when it may carry a request: the latest of its accounts."""
+        if not self.project.alive:
+            return NEVER
+        at = -math.inf
+        for account in self.accounts:
+            account.expire(now)
+            at = max(at, account.opens_at(tokens, now))
+        return at
+
+    def headroom(self) -> float:
+        """Return the share of the scarcest limit that is left."""
+        return min([account.headroom() for account in self.accounts])
+
+    def running(self) -> int:
+        """Count the requests on their way."""
+        return self.accounts[0].running
+
+    def left(self, measure: Measure) -> float:
+        """Return what is left of a limit, infinite where there is none."""
+        return min([account.left(measure) for account in self.accounts])
+
+    def limit(self, measure: Measure) -> float:
+        """Return a limit, infinite where there is none."""
+        limits = [getattr(account.quota, measure) for account in self.accounts]
+        return min([limit for limit in limits if limit is not None], default=math.inf)
+
+
+class ModelPool:
+    """Everything that may carry requests of one model."""
+
+    __slots__ = ("_demand", "_share", "breaker", "carriers", "limited", "model")
+
+    def __init__(self, model: str, carriers: Sequence[Carrier], share: float) -> None:
+        """Take who may carry the model, and the largest share of a quota that is kept from batch work."""
+        self.model = model
+        self.carriers = tuple(carriers)
+        self.breaker = Breaker()
+        self.limited = False
+        """Whether any limit is known."""
+        self._share = share
+        self._demand = {
+            Measure.RPM: Demand(MINUTE),
+            Measure.TPM: Demand(MINUTE),
+            Measure.RPD: Demand(DAY),
+            Measure.TPD: Demand(DAY),
+        }
+        self.count_limits()
+
+    def count_limits(self) -> None:
+        """Look again whether any limit is known."""
+        self.limited = any(
+            getattr(account.quota, measure) is not None
+            for carrier in self.carriers
+            for account in carrier.accounts
+            for measure in Measure
+        )
+
+    def choose(self, tokens: int, now: float) -> Carrier | None:
+        """Return who carries a request now: who has most left, then who has least to do, then who rested longest."""
+        carriers = self.carriers
+        if len(carriers) == 1:
+            only = carriers[0]
+            return only if only.opens_at(tokens, now) <= now else None
+        able = [carrier for carrier in carriers if carrier.opens_at(tokens, now) <= now]
+        if len(able) < 2:  # noqa: PLR2004 - nothing to choose from
+            return able[0] if able else None
+        return max(able, key=lambda each: (each.headroom(), -each.running(), -each.project.used))
+
+    def opens_at(self, tokens: int, now: float) -> float:
+        """Return when somebody may carry a request."""
+        return min([carrier.opens_at(tokens, now) for carrier in self.carriers], default=NEVER)
+
+    # --- what batch work leaves
+
+    def note_demand(self, tokens: int, now: float) -> None:
+        """Count a request of a band above batch."""
+        for measure, demand in self._demand.items():
+            demand.sent(now, tokens if measure in _IN_TOKENS else 1)
+
+    def demand_answered(self) -> None:
+        """Note that one of those is no longer on its way."""
+        for demand in self._demand.values():
+            demand.answered()
+
+    def spares(self, tokens: int, now: float) -> bool:
+        """Tell whether a batch request leaves enough to the bands above it."""
+        if not self.limited or not self._demand[Measure.RPM].there(now):
+            return True
+        return all(self._spares(measure, tokens, now) for measure in Measure)
+
+    def _spares(self, measure: Measure, tokens: int, now: float) -> bool:
+        left = sum([carrier.left(measure) for carrier in self.carriers if self._usable(carrier, now)])
+        if math.isinf(left):
+            return True
+        whole = sum([carrier.limit(measure) for carrier in self.carriers])
+        if measure is Measure.CONCURRENCY:
+            return left - 1 >= self._demand[Measure.RPM].kept_at_once(now, whole, self._share)
+        kept = self._demand[measure].kept(now, whole, self._share)
+        return left - (tokens if measure in _IN_TOKENS else 1) >= kept
+
+    @staticmethod
+    def _usable(carrier: Carrier, now: float) -> bool:
+        return carrier.project.alive and all(account.closed_until <= now for account in carrier.accounts)
+
+    def changes_at(self, now: float) -> float:
+        """Return when at the latest to look again whether batch work may go on, while it leaves the rest to others."""
+        ends = [
+            account.charges[0].at + SPAN
+            for carrier in self.carriers
+            for account in carrier.accounts
+            if account.charges
+        ]
+        return min([*ends, (now // MINUTE + 1) * MINUTE])
+
+
+_IN_TOKENS = frozenset({Measure.TPM, Measure.TPD})

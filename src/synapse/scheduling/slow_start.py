@@ -1,0 +1,117 @@
+"""How fast to go where nobody has said how fast one may."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import msgspec
+
+ANSWER = 1e300
+"""The instant when one of the requests on their way is answered: later than any that is known, sooner than never."""
+REFUSED_WITHIN = 0.1
+"""Seconds; who is refused hears it within these: nothing is generated for a refusal."""
+PROBED_WITHIN = 1.0
+"""The same, where it must be certain."""
+FEW = 3
+"""Requests that may be found too many at once while little is known."""
+LITTLE = 32
+"""Requests that must have been accepted before more than a few are risked."""
+ENOUGH = 1024
+"""Requests accepted in a row that prove that there is nothing to be careful of."""
+
+
+class Step(msgspec.Struct, gc=False):
+    """One request that was sent while nothing was certain."""
+
+    sent_at: float
+    epoch: int
+    fresh: bool = True
+    """It has not been answered, and is too young for its silence to tell anything."""
+
+
+class SlowStart:
+    """Lets a (project, model) whose limits are unknown find them at the cost of few refusals.
+
+    Two rules. In flight are at most as many requests as have been answered, and one: they double with each round trip,
+    like TCP's window (RFC 5681). And of those that go beyond what has ever been accepted within a window, only a few
+    may be so young that their refusal could still be on its way: a limit is overstepped by no more than these.
+    """
+
+    __slots__ = ("_cautious", "_epoch", "_fresh", "_out", "_proven", "_resume", "_steps", "over", "safe")
+
+    def __init__(self, *, over: bool = False) -> None:
+        """Begin with one request, or with no care at all."""
+        self.over = over
+        self.safe = 0
+        """Requests of one window that are known to be accepted."""
+        self._cautious = False
+        self._epoch = 0
+        self._proven = 0
+        self._resume = 0
+        self._out = 0
+        """Sent in this epoch and not answered."""
+        self._fresh = 0
+        self._steps: deque[Step] = deque()
+        """The fresh ones, and some that are no longer."""
+
+    def opens_at(self, used: int, now: float) -> float:
+        """Return when one more may be sent on top of those used of this window: past is now; `ANSWER` at the next."""
+        if self._out > self._proven:
+            return ANSWER
+        self._age(now)
+        if used < self.safe or self._fresh < self._wave():
+            return -math.inf
+        return next(step.sent_at for step in self._steps if step.fresh) + self._patience
+
+    def sent(self, now: float) -> Step:
+        """Note a request."""
+        step = Step(now, self._epoch)
+        self._steps.append(step)
+        self._out += 1
+        self._fresh += 1
+        return step
+
+    def answered(self, step: Step, used: int, *, accepted: bool) -> None:
+        """Note its answer; `used` is what the window holds without refused ones."""
+        if step.fresh:
+            step.fresh = False
+            self._fresh -= 1
+        if step.epoch != self._epoch:
+            return
+        self._out -= 1
+        if accepted:
+            self.safe = max(self.safe, used - self._out)
+            self._proven = max(self._proven + 1, self._resume)
+            self._resume = 0
+            self.over = self._proven >= ENOUGH and not self._cautious
+
+    def refused(self, used: int) -> None:
+        """Note that a window was full, without having been told its size: what was accepted is what may be."""
+        self.over = False
+        self._cautious = True
+        self.safe = max(1, used - self._out)
+
+    def restart(self, running: int) -> None:
+        """Begin anew with one probe, after a refusal that explains nothing; then go on at half the pace."""
+        self.over = False
+        self._epoch += 1
+        self._proven = self._out = 0
+        self._resume = running // 2
+
+    def _wave(self) -> int:
+        if self._cautious:
+            return 1
+        return min(self._proven + 1, FEW) if self._proven < LITTLE else self._proven // 2
+
+    @property
+    def _patience(self) -> float:
+        return PROBED_WITHIN if self._cautious else REFUSED_WITHIN
+
+    def _age(self, now: float) -> None:
+        steps, patience = self._steps, self._patience
+        while steps and (not steps[0].fresh or steps[0].sent_at + patience <= now):
+            step = steps.popleft()
+            if step.fresh:
+                step.fresh = False
+                self._fresh -= 1
