@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from synapse.cli import simulate
+from synapse.simulator import Bodies, Fault, FaultKind, Options, Quota, Rule, Window
 
 Start = Callable[..., "subprocess.Popen[str]"]
 READY = "simulator ready at http://127.0.0.1:"
@@ -83,6 +84,11 @@ def test_it_ends_at_once_while_an_answer_is_on_its_way(start: Start) -> None:
         (("--fail", "0.6:429", "--fail", "0.6:500"), "add up to 1.2"),
         (("--project", "key"), "expected KEY=PROJECT"),
         (("--window", "sliding"), "fixed"),
+        (("--limit", "p:rpm=1"), "expected PROJECT/MODEL:LIMIT=N"),
+        (("--limit", "p/m:rps=1"), "'rps=1' is no limit"),
+        (("--bodies", "none"), "no-value"),
+        (("--rpm", "-1"), "rpm is -1"),
+        (("--spent", "key-1"), "the key …ey-1 cannot have spent its day"),
         (("--latency", "-1"), "latency is -1.0"),
         (("--replay", "/nowhere"), "/nowhere: there are no recordings"),
     ],
@@ -116,13 +122,32 @@ def test_every_option_reaches_the_simulator(start: Start, tmp_path: Path) -> Non
     (tmp_path / "one.json").write_text(
         '{"request": {"method": "GET", "url": "https://example.com/v1/other"}, "response": {"status": 200, "body": 7}}'
     )
-    arguments = "--host 127.0.0.1 --port 0 --latency 0 --tokens 5 --interval 0 --coalesce --fail 0:cut --seed 7 --rpm 9"
-    more = f"--tpm 9 --rpd 9 --window trailing --project a=p --project b=p --replay {tmp_path}"
+    arguments = "--host 127.0.0.1 --port 0 --latency 0 --tokens 5 --interval 0 --coalesce --fail 0:cut --seed 7"
+    quotas = "--rpm 9 --tpm 9 --rpd 9 --tpd 9 --concurrency 9 --limit p/m:rpm=1 --limit */m:tpm=2 --window trailing"
+    keys = f"--bodies no-value --project a=p --project b=p --dead d --spent b --replay {tmp_path}"
+    parser = argparse.ArgumentParser()
+    simulate.add_parser(parser.add_subparsers())
 
-    url = ready(start(*arguments.split(), *more.split()))
+    url = ready(start(*arguments.split(), *quotas.split(), *keys.split()))
+    options = simulate.options(parser.parse_args(["simulate", *arguments.split(), *quotas.split(), *keys.split()]))
 
     with urllib.request.urlopen(f"{url}/v1/other") as answer:  # noqa: S310
         assert answer.read() == b"7"
+    assert options == Options(
+        port=0,
+        tokens=5,
+        coalesce=True,
+        faults=(Fault(0, FaultKind.CUT),),
+        seed=7,
+        limits=Quota(rpm=9, tpm=9, rpd=9, tpd=9, concurrency=9),
+        rules=(Rule("p", "m", Quota(rpm=1)), Rule("*", "m", Quota(tpm=2))),
+        window=Window.TRAILING,
+        bodies=Bodies.NO_VALUE,
+        projects={"a": "p", "b": "p"},
+        dead=frozenset({"d"}),
+        spent=frozenset({"b"}),
+        replay=tmp_path,
+    )
 
 
 def test_help_loads_nothing_heavy() -> None:

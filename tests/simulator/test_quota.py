@@ -5,45 +5,46 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse.simulator.quota import (
-    Limits,
-    Measure,
-    Quotas,
-    Spending,
-    Standing,
-    Violation,
-    Window,
-    expire,
-    midnight_after,
-    record,
-    violations,
-)
+from synapse.simulator import Measure, Options, Quota, Window
+from synapse.simulator.accounts import Accounts, Admission
+from synapse.simulator.quota import Spending, Violation, expire, midnight_after, record, violations
 
 PACIFIC = "America/Los_Angeles"
 NOON = datetime(2026, 3, 2, 12, tzinfo=ZoneInfo(PACIFIC)).timestamp()
 """A full minute, far from any midnight."""
 
 
-def attempt(quotas: Quotas, now: float, tokens: int = 1) -> tuple[Violation, ...]:
+def begin(limits: Quota, window: Window) -> Accounts:
+    """Return accounts with nothing used."""
+    return Accounts(Options(limits=limits, window=window), NOON)
+
+
+def admit(quotas: Accounts, now: float, tokens: int = 1, project: str = "project", model: str = "model") -> Admission:
+    """Send a request."""
+    return quotas.admit(project, model, model, tokens=tokens, zone=PACIFIC, now=now)
+
+
+def attempt(quotas: Accounts, now: float, tokens: int = 1) -> tuple[Violation, ...]:
     """Send a request; return what it would break."""
-    return quotas.admit("project", "model", tokens, PACIFIC, now)[0]
+    return admit(quotas, now, tokens).violations
 
 
 def test_what_fits_is_let_in_and_what_exceeds_is_not() -> None:
     """With two requests a minute the third is refused, and it is told which limit it was."""
-    quotas = Quotas(Limits(rpm=2), Window.FIXED)
+    quotas = begin(Quota(rpm=2), Window.FIXED)
 
     assert [attempt(quotas, NOON + second) for second in (0, 1)] == [(), ()]
-    assert attempt(quotas, NOON + 20) == (Violation(Measure.REQUESTS_PER_MINUTE, 2, 2, 40.0),)
+    assert attempt(quotas, NOON + 20) == (Violation(Measure.RPM, 2, 2, 40.0),)
 
 
 def test_a_fixed_minute_opens_with_the_clock() -> None:
     """However late in the minute its requests came, the next full minute has room for as many."""
-    quotas = Quotas(Limits(rpm=1), Window.FIXED)
+    quotas = begin(Quota(rpm=1), Window.FIXED)
 
     assert attempt(quotas, NOON + 59) == ()
     assert attempt(quotas, NOON + 59.9) != ()
@@ -52,7 +53,7 @@ def test_a_fixed_minute_opens_with_the_clock() -> None:
 
 def test_a_trailing_minute_opens_sixty_seconds_after_each_request() -> None:
     """A request makes room when it is a minute old, not before."""
-    quotas = Quotas(Limits(rpm=2), Window.TRAILING)
+    quotas = begin(Quota(rpm=2), Window.TRAILING)
     attempt(quotas, NOON + 10)
     attempt(quotas, NOON + 40)
 
@@ -63,18 +64,18 @@ def test_a_trailing_minute_opens_sixty_seconds_after_each_request() -> None:
 
 def test_tokens_open_when_enough_of_them_have_left() -> None:
     """A trailing minute has room for a large request only when the requests before it that fill it are a minute old."""
-    quotas = Quotas(Limits(tpm=10), Window.TRAILING)
+    quotas = begin(Quota(tpm=10), Window.TRAILING)
     attempt(quotas, NOON, 3)
     attempt(quotas, NOON + 5, 4)
     attempt(quotas, NOON + 9, 2)
 
-    assert attempt(quotas, NOON + 10, 8) == (Violation(Measure.TOKENS_PER_MINUTE, 10, 9, 55.0),)
+    assert attempt(quotas, NOON + 10, 8) == (Violation(Measure.TPM, 10, 9, 55.0),)
     assert attempt(quotas, NOON + 65, 8) == ()
 
 
 def test_a_request_larger_than_the_limit_never_fits() -> None:
     """Its wait is that for an empty window, and it is refused there too."""
-    quotas = Quotas(Limits(tpm=10), Window.TRAILING)
+    quotas = begin(Quota(tpm=10), Window.TRAILING)
 
     assert attempt(quotas, NOON, 11)[0].opens_in == 60.0
     assert attempt(quotas, NOON + 60, 11) != ()
@@ -82,7 +83,7 @@ def test_a_request_larger_than_the_limit_never_fits() -> None:
 
 def test_refused_requests_are_not_counted() -> None:
     """A caller that tries again and again does not keep the window shut."""
-    quotas = Quotas(Limits(rpm=1, rpd=2), Window.TRAILING)
+    quotas = begin(Quota(rpm=1, rpd=2), Window.TRAILING)
     attempt(quotas, NOON)
     for second in range(1, 60):
         assert attempt(quotas, NOON + second) != ()
@@ -91,16 +92,17 @@ def test_refused_requests_are_not_counted() -> None:
 
 
 def test_all_limits_that_break_are_named_at_once() -> None:
-    """A request that breaks three limits is told of three."""
-    quotas = Quotas(Limits(rpm=1, tpm=5, rpd=1), Window.FIXED)
+    """A request that breaks them all is told of each."""
+    quotas = begin(Quota(rpm=1, tpm=5, rpd=1, tpd=5, concurrency=1), Window.FIXED)
     attempt(quotas, NOON, 5)
 
     assert [violation.measure for violation in attempt(quotas, NOON + 1, 5)] == list(Measure)
 
 
-def test_a_day_ends_at_midnight_in_its_time_zone() -> None:
-    """The day's requests are there again at midnight Pacific, not at midnight UTC."""
-    quotas = Quotas(Limits(rpd=1), Window.FIXED)
+@pytest.mark.parametrize("limits", [Quota(rpd=1), Quota(tpd=1)])
+def test_a_day_ends_at_midnight_in_its_time_zone(limits: Quota) -> None:
+    """The day's requests or tokens are there again at midnight Pacific, not at midnight UTC."""
+    quotas = begin(limits, Window.FIXED)
     attempt(quotas, NOON)
     midnight = datetime(2026, 3, 3, tzinfo=ZoneInfo(PACIFIC)).timestamp()
 
@@ -121,35 +123,62 @@ def test_days_on_which_the_clock_changes_are_shorter_or_longer(day: tuple[int, i
 
 def test_projects_and_models_have_quotas_of_their_own() -> None:
     """What one project used of one model concerns no other."""
-    quotas = Quotas(Limits(rpm=1), Window.FIXED)
-    quotas.admit("project", "model", 1, PACIFIC, NOON)
+    quotas = begin(Quota(rpm=1), Window.FIXED)
+    admit(quotas, NOON)
 
-    assert quotas.admit("project", "other", 1, PACIFIC, NOON)[0] == ()
-    assert quotas.admit("other", "model", 1, PACIFIC, NOON)[0] == ()
-    assert quotas.admit("project", "model", 1, PACIFIC, NOON)[0] != ()
+    assert admit(quotas, NOON, model="other").violations == ()
+    assert admit(quotas, NOON, project="other").violations == ()
+    assert admit(quotas, NOON).violations != ()
 
 
 def test_a_limit_of_nothing_lets_nothing_in() -> None:
     """A model that is not in the tier refuses the first request."""
-    assert attempt(Quotas(Limits(rpm=0), Window.TRAILING), NOON)[0].limit == 0
+    assert attempt(begin(Quota(rpm=0), Window.TRAILING), NOON)[0].limit == 0
 
 
 def test_without_limits_nothing_is_kept() -> None:
     """A simulator without quotas says yes and tells of no limits."""
-    assert Quotas(Limits(), Window.FIXED).admit("project", "model", 1, PACIFIC, NOON) == ((), Standing())
+    quotas = begin(Quota(), Window.FIXED)
+
+    assert admit(quotas, NOON) == Admission()
+    assert quotas.stats() == ()
 
 
 def test_the_standing_tells_what_is_left_and_when_all_of_it_is_back() -> None:
     """Of requests and tokens alike."""
-    quotas = Quotas(Limits(rpm=3, tpm=100), Window.TRAILING)
-    quotas.admit("project", "model", 30, PACIFIC, NOON)
+    quotas = begin(Quota(rpm=3, tpm=100), Window.TRAILING)
+    admit(quotas, NOON, 30)
 
-    _, standing = quotas.admit("project", "model", 30, PACIFIC, NOON + 10)
+    standing = admit(quotas, NOON + 10, 30).standing
 
     assert standing.requests is not None
     assert standing.tokens is not None
     assert (standing.requests.remaining, standing.requests.resets_in) == (1, 60.0)
     assert (standing.tokens.remaining, standing.tokens.resets_in) == (40, 60.0)
+
+
+def test_what_is_under_way_is_limited_until_it_has_ended() -> None:
+    """With two requests at once a third is refused, and let in when one of them has left."""
+    quotas = begin(Quota(concurrency=2), Window.FIXED)
+    first = admit(quotas, NOON)
+    admit(quotas, NOON + 3600)
+
+    assert attempt(quotas, NOON + 7200) == (Violation(Measure.CONCURRENCY, 2, 2, 1.0),)
+    assert first.account is not None
+    first.account.leave()
+    assert attempt(quotas, NOON + 7200) == ()
+
+
+def test_a_day_is_told_where_no_minute_is_limited() -> None:
+    """Requests and tokens alike."""
+    quotas = begin(Quota(rpd=3, tpd=100), Window.FIXED)
+
+    standing = admit(quotas, NOON, 30).standing
+
+    assert standing.requests is not None
+    assert standing.tokens is not None
+    assert (standing.requests.remaining, standing.requests.resets_in) == (2, 12 * 3600.0)
+    assert (standing.tokens.remaining, standing.tokens.resets_in) == (70, 12 * 3600.0)
 
 
 @given(
@@ -158,7 +187,7 @@ def test_the_standing_tells_what_is_left_and_when_all_of_it_is_back() -> None:
 )
 def test_no_minute_ever_carries_more_than_the_limits(window: Window, requests: list[tuple[float, int]]) -> None:
     """Whatever comes when: the requests let in within any minute keep the limits, and a wait told is long enough."""
-    limits = Limits(rpm=3, tpm=10)
+    limits = Quota(rpm=3, tpm=10)
     spending = Spending()
     taken: list[tuple[float, int]] = []
     now = NOON
@@ -170,12 +199,12 @@ def test_no_minute_ever_carries_more_than_the_limits(window: Window, requests: l
             record(spending, tokens, now)
             taken.append((now, tokens))
         opens = now + max((violation.opens_in for violation in broken), default=0) + 1e-6
-        expired = Spending(spending.recent.copy(), spending.tokens, spending.today, spending.day_ends)
+        expired = msgspec.structs.replace(spending, recent=spending.recent.copy())
         expire(expired, window, PACIFIC, opens)
         assert not broken or violations(expired, limits, window, tokens, opens) == ()
 
-    for begin, _ in taken:
-        start = begin - begin % 60 if window is Window.FIXED else begin
+    for first, _ in taken:
+        start = first - first % 60 if window is Window.FIXED else first
         within = [tokens for at, tokens in taken if start <= at < start + 60 - 1e-6]
         assert len(within) <= 3
         assert sum(within) <= 10

@@ -17,8 +17,8 @@ class Violation(msgspec.Struct):
 
     quotaMetric: str  # noqa: N815  Google's name
     quotaId: str  # noqa: N815  Google's name
-    quotaValue: str  # noqa: N815  Google's name
     quotaDimensions: dict[str, str]  # noqa: N815  Google's name
+    quotaValue: str = ""  # noqa: N815  Google's name
 
 
 class Detail(msgspec.Struct, kw_only=True):
@@ -80,8 +80,8 @@ async def test_gemini_tells_less_than_a_second_in_milliseconds(simulate: Simulat
 
 
 async def test_gemini_lists_several_violations_at_once(simulate: Simulate) -> None:
-    """Requests and tokens of the minute and requests of the day, each with its id and value."""
-    caller = await simulate(limits={"rpm": 1, "tpm": 3, "rpd": 1})
+    """Requests and tokens of the minute and of the day, each with its id and value."""
+    caller = await simulate(limits={"rpm": 1, "tpm": 3, "rpd": 1, "tpd": 3})
     await caller.gemini("one two three")
 
     error = gemini_error(await caller.gemini("one"))
@@ -90,13 +90,15 @@ async def test_gemini_lists_several_violations_at_once(simulate: Simulate) -> No
         ("GenerateRequestsPerMinutePerProjectPerModel-FreeTier", "1"),
         ("GenerateContentInputTokensPerModelPerMinute-FreeTier", "3"),
         ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "1"),
+        ("GenerateContentInputTokensPerModelPerDay-FreeTier", "3"),
     ]
-    assert error.message.count("* Quota exceeded for metric: generativelanguage.googleapis.com/") == 3
+    assert error.message.count("* Quota exceeded for metric: generativelanguage.googleapis.com/") == 4
 
 
-async def test_gemini_misleads_about_a_day_that_is_used_up(simulate: Simulate, clock: FakeClock) -> None:
+@pytest.mark.parametrize("limit", ["rpd", "tpd"])
+async def test_gemini_misleads_about_a_day_that_is_used_up(simulate: Simulate, clock: FakeClock, limit: str) -> None:
     """The delay it tells is that of a minute; coming back then gets the same answer."""
-    caller = await simulate(limits={"rpd": 1})
+    caller = await simulate(limits={limit: 1})
     await caller.gemini()
     clock.advance(20)
 
@@ -156,7 +158,12 @@ async def test_openai_tells_nothing_of_limits_that_there_are_not(simulate: Simul
 
 @pytest.mark.parametrize(
     ("limits", "kind", "words"),
-    [({"rpm": 0}, "requests", "(RPM)"), ({"tpm": 0}, "tokens", "(TPM)"), ({"rpd": 0}, "requests", "(RPD)")],
+    [
+        ({"rpm": 0}, "requests", "(RPM): Limit 0, Used 0."),
+        ({"tpm": 0}, "tokens", "(TPM): Limit 0, Used 0."),
+        ({"rpd": 0}, "requests", "(RPD): Limit 0, Used 0."),
+        ({"tpd": 0}, "tokens", "(TPD): Limit 0, Used 0."),
+    ],
 )
 async def test_openai_names_the_limit_in_its_429(
     simulate: Simulate, limits: dict[str, int], kind: str, words: str
@@ -223,3 +230,50 @@ async def test_a_fault_uses_quota(simulate: Simulate) -> None:
     caller = await simulate(limits={"rpm": 1}, faults=[{"rate": 1, "kind": "503"}])
 
     assert [(await caller.gemini()).status for _ in range(2)] == [503, 429]
+
+
+async def test_gemini_may_leave_the_value_out(simulate: Simulate) -> None:
+    """In the violation and in the message; the rest of it stands."""
+    caller = await simulate(
+        limits={"rpm": 7}, rules=[{"project": "*", "model": "m", "limits": {"rpm": 0}}], bodies="no-value"
+    )
+
+    error = gemini_error(await caller.gemini())
+
+    (violation,) = error.detail("QuotaFailure").violations
+    assert (violation.quotaId[:25], violation.quotaValue) == ("GenerateRequestsPerMinute", "")
+    assert error.detail("RetryInfo").retryDelay
+    assert "limit" not in error.message
+
+
+async def test_openai_may_leave_the_value_out(simulate: Simulate) -> None:
+    """In the message and in the headers, which answers that are no error then have not either."""
+    caller = await simulate(limits={"rpm": 1}, bodies="no-value")
+
+    first, second = [await caller.openai() for _ in range(2)]
+
+    assert (first.status, second.status) == (200, 429)
+    assert b"Limit" not in second.body
+    assert "retry-after" in second.headers
+    assert not [name for answer in (first, second) for name in answer.headers if "ratelimit" in name.lower()]
+
+
+async def test_openrouter_may_leave_the_value_out(simulate: Simulate) -> None:
+    """Of its three headers two remain, in the body too."""
+    answer = await (await simulate(limits={"rpm": 0}, bodies="no-value")).openrouter()
+
+    metadata = msgspec.json.decode(answer.body)["error"]["metadata"]
+    assert answer.status == 429
+    assert set(metadata["headers"]) == {"X-RateLimit-Remaining", "X-RateLimit-Reset"}
+    assert "x-ratelimit-limit" not in answer.headers
+
+
+@pytest.mark.parametrize("dialect", ["gemini", "openai", "openrouter"])
+async def test_a_bare_429_tells_nothing_of_its_quota(simulate: Simulate, dialect: str) -> None:
+    """It is the same as one that happens on purpose."""
+    bare = await (await simulate(limits={"rpm": 0}, bodies="bare")).call(dialect)
+    fault = await (await simulate(faults=[{"rate": 1, "kind": "429"}])).call(dialect)
+
+    assert (bare.status, bare.body) == (429, fault.body)
+    assert {*bare.headers} == {*fault.headers}
+    assert "retry-after" not in bare.headers

@@ -10,7 +10,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from synapse.simulator import Fault, FaultKind, Limits, Options, Simulator
+from synapse.simulator import Fault, FaultKind, Options, Quota, Simulator
 
 if TYPE_CHECKING:
     from conftest import Serve
@@ -164,7 +164,7 @@ async def test_google_genai_lists_models_page_by_page(gemini: Gemini, version: s
     [
         ("invalid-1", "m", {}, 400, errors.ClientError),
         ("key-1", "missing-1", {}, 404, errors.ClientError),
-        ("key-1", "m", {"limits": Limits(rpm=0)}, 429, errors.ClientError),
+        ("key-1", "m", {"limits": Quota(rpm=0)}, 429, errors.ClientError),
         ("key-1", "m", {"faults": (Fault(1, FaultKind.INTERNAL),)}, 500, errors.ServerError),
         ("key-1", "m", {"faults": (Fault(1, FaultKind.UNAVAILABLE),)}, 503, errors.ServerError),
     ],
@@ -240,7 +240,7 @@ async def test_openai_lists_models(chat: OpenAI, dialect: str) -> None:
     [
         ("invalid-1", "m", {}, openai.AuthenticationError),
         ("key-1", "missing-1", {}, (openai.NotFoundError, openai.BadRequestError)),
-        ("key-1", "m", {"limits": Limits(rpm=0)}, openai.RateLimitError),
+        ("key-1", "m", {"limits": Quota(rpm=0)}, openai.RateLimitError),
         ("key-1", "m", {"faults": (Fault(1, FaultKind.RATE_LIMITED),)}, openai.RateLimitError),
         ("key-1", "m", {"faults": (Fault(1, FaultKind.INTERNAL),)}, openai.InternalServerError),
         ("key-1", "m", {"faults": (Fault(1, FaultKind.UNAVAILABLE),)}, openai.InternalServerError),

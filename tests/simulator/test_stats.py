@@ -26,7 +26,7 @@ async def test_requests_are_counted_by_key_and_model(simulate: Simulate) -> None
     stats = msgspec.json.decode(answer.body, type=Stats)
     assert stats == caller.simulator.stats()
     assert stats.keys == (
-        KeyStats("one1", "a", 2, 1, 0, 1, 0),
+        KeyStats("one1", "a", 2, 1, 0, 1, 0, quota_429s=1),
         KeyStats("one1", "b", 1, 0, 0, 1, 0),
         KeyStats("two2", "a", 1, 0, 0, 1, 0),
     )
@@ -35,12 +35,17 @@ async def test_requests_are_counted_by_key_and_model(simulate: Simulate) -> None
 
 
 async def test_refused_requests_are_counted_too(simulate: Simulate) -> None:
-    """Under no key where it was not valid, and under no model where the request could not be read."""
+    """Under no key where there was none, and under no model where the request could not be read."""
     caller = await simulate()
+    await caller.gemini(key="", model="a")
     await caller.gemini(key="invalid-1", model="a")
     await caller.openai(key="key-1", messages=None)
 
-    assert caller.simulator.stats().keys == (KeyStats("", "a", 1, 0, 0, 1, 0), KeyStats("ey-1", "", 1, 0, 0, 1, 0))
+    assert caller.simulator.stats().keys == (
+        KeyStats("", "a", 1, 0, 0, 1, 0),
+        KeyStats("ey-1", "", 1, 0, 0, 1, 0),
+        KeyStats("id-1", "a", 1, 0, 0, 1, 0),
+    )
 
 
 async def test_concurrency_is_counted_while_answers_are_on_their_way(
@@ -81,7 +86,8 @@ async def test_a_reset_forgets_all_but_what_is_going_on(simulate: Simulate, unti
     answer = await caller.ask("/_simulator/reset")
 
     assert (answer.status, answer.json) == (200, {})
-    assert caller.simulator.stats() == Stats(0, 0, 1, 1, 0, (KeyStats("ey-1", "a", 0, 0, 1, 1, 0),))
+    began = clock.now()
+    assert caller.simulator.stats() == Stats(0, 0, 1, 1, 0, (KeyStats("ey-1", "a", 0, 0, 1, 1, 0),), started_at=began)
     await clock.elapse(5)
     await until(lambda: line.data)
     assert caller.simulator.stats().in_flight == 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from synapse.cli.terminal import complain
 
 if TYPE_CHECKING:
-    from synapse.simulator import Fault, Options, Simulator
+    from collections.abc import Callable
 
+    from synapse.simulator import Fault, Options, Rule, Simulator
+
+_Value = TypeVar("_Value")
 _USAGE = 2
 _DESCRIPTION = """\
 Answers like Gemini, OpenAI and OpenRouter, so that a configuration can be tried or put under load without spending.
@@ -18,10 +21,11 @@ Gemini's routes are below /v1beta and /v1, OpenRouter's below /api/v1, OpenAI's 
 """
 _EPILOG = """\
 A prompt that begins with "echo " is answered with the rest of it, any other with lorem ipsum. A key that begins with
-"invalid" and a model that begins with "missing" are refused. A word is a token.
+"invalid" and a model that begins with "missing" are refused. A word is a token. A request counts when it arrives, and
+not at all where its quota refuses it. OpenRouter's free models are counted together.
 
-GET /_simulator/stats tells the requests, 429s and concurrency of each key and model; POST /_simulator/reset forgets
-them. The first line of output is "simulator ready at URL".
+GET /_simulator/stats tells the requests, 429s and concurrency of each key and model, and how each quota was kept;
+POST /_simulator/reset forgets it all. The first line of output is "simulator ready at URL".
 """
 
 
@@ -37,7 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=9100, metavar="N", help="0 is any free port (default: 9100)")
     _add_answers(parser.add_argument_group("answers"))
-    _add_quotas(parser.add_argument_group("quotas, of each key and model"))
+    _add_quotas(parser.add_argument_group("quotas, of each project and model"))
+    _add_keys(parser.add_argument_group("keys"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from synapse.simulator import Simulator
 
     try:
-        simulator = Simulator(_options(arguments))
+        simulator = Simulator(options(arguments))
     except ValueError as error:
         complain(str(error))
         return _USAGE
@@ -92,12 +97,32 @@ def _add_quotas(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--rpm", type=int, metavar="N", help="requests per minute (default: no limit)")
     group.add_argument("--tpm", type=int, metavar="N", help="input tokens per minute (default: no limit)")
     group.add_argument("--rpd", type=int, metavar="N", help="requests per day (default: no limit)")
+    group.add_argument("--tpd", type=int, metavar="N", help="input tokens per day (default: no limit)")
+    group.add_argument("--concurrency", type=int, metavar="N", help="requests at once (default: no limit)")
+    group.add_argument(
+        "--limit",
+        type=_rule,
+        action="append",
+        default=[],
+        metavar="PROJECT/MODEL:rpm=N,…",
+        help="other limits for a project and a model, either of which may be *, or :free for OpenRouter's free models; "
+        "may be repeated, and the later wins",
+    )
     group.add_argument(
         "--window",
         choices=("fixed", "trailing"),
         default="fixed",
         help="a minute is one of the clock, or the last 60 seconds (default: fixed)",
     )
+    group.add_argument(
+        "--bodies",
+        choices=("full", "no-value", "bare"),
+        default="full",
+        help="what a 429 tells of a limit: all; not its value; nothing at all (default: full)",
+    )
+
+
+def _add_keys(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--project",
         type=_project,
@@ -106,10 +131,21 @@ def _add_quotas(group: argparse._ArgumentGroup) -> None:
         metavar="KEY=PROJECT",
         help="keys of one project share its quotas; any other key is a project of its own; may be repeated",
     )
+    group.add_argument(
+        "--dead", action="append", default=[], metavar="KEY", help="a key that is refused as invalid; may be repeated"
+    )
+    group.add_argument(
+        "--spent",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a key whose project has no request left today, of those per day; may be repeated",
+    )
 
 
-def _options(arguments: argparse.Namespace) -> Options:
-    from synapse.simulator import Limits, Options, Window
+def options(arguments: argparse.Namespace) -> Options:
+    """Return what a command line asks for. Raises `ValueError` for values that make no sense."""
+    from synapse.simulator import Bodies, Measure, Options, Quota, Window
 
     return Options(
         host=arguments.host,
@@ -121,17 +157,31 @@ def _options(arguments: argparse.Namespace) -> Options:
         faults=tuple(arguments.fail),
         replay=arguments.replay,
         seed=arguments.seed,
-        limits=Limits(arguments.rpm, arguments.tpm, arguments.rpd),
+        limits=Quota(**{measure: getattr(arguments, measure) for measure in Measure}),
+        rules=tuple(arguments.limit),
         window=Window(arguments.window),
+        bodies=Bodies(arguments.bodies),
         projects=dict(arguments.project),
+        dead=frozenset(arguments.dead),
+        spent=frozenset(arguments.spent),
     )
 
 
 def _fault(text: str) -> Fault:
     from synapse.simulator import parse_fault
 
+    return _read(parse_fault, text)
+
+
+def _rule(text: str) -> Rule:
+    from synapse.simulator import parse_rule
+
+    return _read(parse_rule, text)
+
+
+def _read(parse: Callable[[str], _Value], text: str) -> _Value:
     try:
-        return parse_fault(text)
+        return parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -37,7 +37,7 @@ class Simulator:
         self._clock = clock if clock is not None else SystemClock()
         replay = self._options.replay
         self._library = None if replay is None else Library.load(replay, self._options.seed)
-        self._mind = Mind(self._options, self._library)
+        self._mind = Mind(self._options, self._library, self._clock.now())
         self._counter = Counter()
 
     @asynccontextmanager
@@ -48,12 +48,13 @@ class Simulator:
 
     def stats(self) -> Stats:
         """Return what has been seen."""
-        return self._counter.stats()
+        accounts = self._mind.accounts
+        return self._counter.stats(accounts.stats(), accounts.started_at)
 
     def reset(self) -> None:
         """Begin anew: counts, quotas and all that is random. What is being answered goes on."""
         self._counter.reset()
-        self._mind = Mind(self._options, self._library)
+        self._mind = Mind(self._options, self._library, self._clock.now())
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer one request."""
@@ -75,7 +76,7 @@ class Simulator:
     async def _deliver(self, decision: Decision, connection: Connection, send: ASGISendCallable) -> None:
         tallies = self._counter.tallies(decision.key, decision.model)
         for tally in tallies:
-            tally.enter(rate_limited=decision.rate_limited)
+            tally.enter(rate_limited=decision.rate_limited, over_quota=decision.over_quota)
         stayed = False
         try:
             delivery = Delivery(decision.plan, connection, self._clock, send)
@@ -83,6 +84,8 @@ class Simulator:
         finally:
             for tally in tallies:
                 tally.leave(disconnected=not stayed)
+            if decision.account is not None:
+                decision.account.leave()
 
     async def _send(self, answer: Reply | Stream, delivery: Delivery, tokens: int = 1) -> bool:
         if isinstance(answer, Reply):
@@ -103,6 +106,8 @@ class Simulator:
     def _answer_models(self, dialect: Dialect, target: Models, request: Request) -> Reply:
         recorded = self._library.models(dialect.NAME) if self._library is not None else None
         try:
+            if dialect.MODELS_NEED_KEY:
+                self._mind.check_key(dialect, request, target)
             return dialect.models(request, target, recorded)
         except Refusal as refusal:
             return refusal.reply

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from synapse.simulator.accounts import Account, Accounts, Admission
 from synapse.simulator.delivery import AT_ONCE, Ending, Plan
-from synapse.simulator.dialects.base import Ask, Dialect, Form, Generate, Refusal, Reply, Request, Stream
+from synapse.simulator.dialects.base import Ask, Dialect, Form, Generate, Refusal, Reply, Request, Stream, Target
 from synapse.simulator.faults import Dice, FaultKind, Roll
-from synapse.simulator.quota import Quotas
+from synapse.simulator.options import Bodies
+from synapse.simulator.quota import Standing
 from synapse.simulator.text import Writer
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _OK = 200
 _TOO_MANY_REQUESTS = 429
+_INVALID = "invalid"
 _STATUSES = (FaultKind.RATE_LIMITED, FaultKind.INTERNAL, FaultKind.UNAVAILABLE)
 _ENDINGS = {FaultKind.CUT: Ending.CUT, FaultKind.STALL: Ending.STALL, FaultKind.MALFORMED: Ending.BROKEN}
 _SLOWNESS = 10
@@ -30,12 +33,16 @@ class Decision(msgspec.Struct, frozen=True):
 
     answer: Reply | Stream
     key: str
-    """Empty where there was none that is valid."""
+    """Empty where there was none."""
     model: str
     """Empty where the request could not be read."""
     plan: Plan = AT_ONCE
     tokens: int = 1
     """How many tokens the answer is long."""
+    over_quota: bool = False
+    """Whether it is refused for a quota."""
+    account: Account | None = None
+    """What to leave when the answer has ended."""
 
     @property
     def rate_limited(self) -> bool:
@@ -46,35 +53,62 @@ class Decision(msgspec.Struct, frozen=True):
 class Mind:
     """All that answers depend on besides the request: quotas used, dice thrown, texts written."""
 
-    def __init__(self, options: Options, library: Library | None) -> None:
-        """Begin with nothing used. With a library, answers come from its recordings."""
+    def __init__(self, options: Options, library: Library | None, now: float) -> None:
+        """Begin now, with nothing used. With a library, answers come from its recordings."""
         self._options = options
         self._library = library
-        self._quotas = Quotas(options.limits, options.window)
+        self.accounts = Accounts(options, now)
         self._dice = Dice(options.faults, options.seed)
         self._writer = Writer(options.seed, options.tokens)
         self._plan = Plan(options.latency, options.interval, options.coalesce)
 
     def decide(self, dialect: Dialect, target: Generate, request: Request, body: bytes, now: float) -> Decision:
         """Decide about a request that came now."""
-        key = ""
+        key = dialect.key(request) or ""
         try:
-            key = dialect.key(request, target)
+            self.check_key(dialect, request, target)
             ask = dialect.read(request, target, body)
         except Refusal as refusal:
             return Decision(refusal.reply, key, target.model)
-        project = self._options.projects.get(key, key)
-        broken, standing = self._quotas.admit(project, ask.model, ask.input_tokens, dialect.ZONE, now)
-        if broken:
-            return Decision(dialect.over_quota(ask, broken, standing, now), key, ask.model)
+        span = dialect.span(ask.model)
+        admission = self.accounts.admit(key, ask.model, span, tokens=ask.input_tokens, zone=dialect.ZONE, now=now)
+        if admission.violations:
+            return Decision(self._refuse(dialect, ask, admission, now), key, ask.model, over_quota=True)
+        answer, plan, tokens = self._admitted(dialect, target, ask, body, now)
+        if isinstance(answer, Stream) or answer.status == _OK:
+            answer.headers += dialect.allowance(self._told(admission.standing))
+        return Decision(answer, key, ask.model, plan, tokens, account=admission.account)
+
+    def check_key(self, dialect: Dialect, request: Request, target: Target) -> None:
+        """Raise `Refusal` where a request has no key, or one that is invalid."""
+        key = dialect.key(request)
+        if not key or key.startswith(_INVALID) or key in self._options.dead:
+            raise Refusal(dialect.refuse(target, key))
+
+    def _refuse(self, dialect: Dialect, ask: Ask, admission: Admission, now: float) -> Reply:
+        """Give the 429 of a quota, telling as much of it as is asked for."""
+        broken = admission.violations
+        match self._options.bodies:
+            case Bodies.BARE:
+                return dialect.fault(ask, FaultKind.RATE_LIMITED)
+            case Bodies.NO_VALUE:
+                broken = tuple(msgspec.structs.replace(violation, limit=None) for violation in broken)
+        return dialect.over_quota(ask, broken, self._told(admission.standing), now)
+
+    def _told(self, standing: Standing) -> Standing:
+        """Return what answers are to tell of what is left."""
+        return standing if self._options.bodies is Bodies.FULL else Standing()
+
+    def _admitted(
+        self, dialect: Dialect, target: Generate, ask: Ask, body: bytes, now: float
+    ) -> tuple[Reply | Stream, Plan, int]:
+        """Answer a request within its quota; return the answer, how to send it, and how many tokens it is long."""
         roll = self._dice.roll()
         if roll is not None and roll.kind in _STATUSES:
-            return Decision(dialect.fault(ask, roll.kind), key, ask.model)
+            return dialect.fault(ask, roll.kind), AT_ONCE, 1
         answer, tokens = self._answer(dialect, target, ask, body, now)
-        if isinstance(answer, Reply) and answer.status != _OK:
-            return Decision(answer, key, ask.model)
-        answer.headers += dialect.allowance(standing)
-        return Decision(answer, key, ask.model, self._planned(dialect, ask, roll), tokens)
+        failed = isinstance(answer, Reply) and answer.status != _OK
+        return answer, AT_ONCE if failed else self._planned(dialect, ask, roll), tokens
 
     def _answer(
         self, dialect: Dialect, target: Generate, ask: Ask, body: bytes, now: float

@@ -12,7 +12,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from synapse.domain.quota import Measure, Quota
+
 MINUTE = 60.0
+DAILY = frozenset({Measure.RPD, Measure.TPD})
+_TOKENS = frozenset({Measure.TPM, Measure.TPD})
+_SOON = 1.0
+"""Seconds after which to come back where too much is going on at once: nobody knows when that ends."""
 
 
 class Window(StrEnum):
@@ -24,28 +30,6 @@ class Window(StrEnum):
     """The last sixty seconds."""
 
 
-class Measure(StrEnum):
-    """What a limit counts."""
-
-    REQUESTS_PER_MINUTE = "rpm"
-    TOKENS_PER_MINUTE = "tpm"
-    """Input tokens."""
-    REQUESTS_PER_DAY = "rpd"
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """How much is allowed; None is no limit, 0 is a model that the project may not use."""
-
-    rpm: int | None = None
-    tpm: int | None = None
-    rpd: int | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is limited."""
-        return self.rpm is not None or self.tpm is not None or self.rpd is not None
-
-
 class Spending(msgspec.Struct):
     """What a project used of a model."""
 
@@ -55,14 +39,33 @@ class Spending(msgspec.Struct):
     """The input tokens of `recent`."""
     today: int = 0
     """The requests of this day."""
+    tokens_today: int = 0
+    """Their input tokens."""
     day_ends: float = 0.0
+    in_flight: int = 0
+    """The requests that are being answered now."""
+
+    def used(self, measure: Measure) -> int:
+        """Return how much of a limit is taken."""
+        match measure:
+            case Measure.RPM:
+                return len(self.recent)
+            case Measure.TPM:
+                return self.tokens
+            case Measure.RPD:
+                return self.today
+            case Measure.TPD:
+                return self.tokens_today
+            case Measure.CONCURRENCY:
+                return self.in_flight
 
 
 class Violation(msgspec.Struct, frozen=True):
     """A limit that a request would exceed."""
 
     measure: Measure
-    limit: int
+    limit: int | None
+    """None where the answer is not to tell it."""
     used: int
     opens_in: float
     """Seconds until the request would fit this limit, or, where it never will, until the window is empty."""
@@ -84,9 +87,6 @@ class Standing(msgspec.Struct, frozen=True):
     tokens: Allowance | None = None
 
 
-_UNLIMITED = Standing()
-
-
 def expire(spending: Spending, window: Window, zone: str, now: float) -> None:
     """Forget what belongs to minutes and days that are over."""
     recent = spending.recent
@@ -94,23 +94,19 @@ def expire(spending: Spending, window: Window, zone: str, now: float) -> None:
     while recent and (recent[0][0] < begin if window is Window.FIXED else recent[0][0] <= begin):
         spending.tokens -= recent.popleft()[1]
     if now >= spending.day_ends:
-        spending.today = 0
+        spending.today = spending.tokens_today = 0
         spending.day_ends = midnight_after(now, ZoneInfo(zone))
 
 
-def violations(spending: Spending, limits: Limits, window: Window, tokens: int, now: float) -> tuple[Violation, ...]:
+def violations(spending: Spending, limits: Quota, window: Window, tokens: int, now: float) -> tuple[Violation, ...]:
     """Name every limit that a request with so many input tokens would exceed now. The spending must be expired."""
     broken = []
-    requests = len(spending.recent)
-    if limits.rpm is not None and requests >= limits.rpm:
-        opens = _opens_in(spending, window, now, requests=requests - limits.rpm + 1)
-        broken.append(Violation(Measure.REQUESTS_PER_MINUTE, limits.rpm, requests, opens))
-    if limits.tpm is not None and spending.tokens + tokens > limits.tpm:
-        opens = _opens_in(spending, window, now, tokens=spending.tokens + tokens - limits.tpm)
-        broken.append(Violation(Measure.TOKENS_PER_MINUTE, limits.tpm, spending.tokens, opens))
-    if limits.rpd is not None and spending.today >= limits.rpd:
-        opens = spending.day_ends - now
-        broken.append(Violation(Measure.REQUESTS_PER_DAY, limits.rpd, spending.today, opens))
+    for measure in Measure:
+        limit: int | None = getattr(limits, measure)
+        used = spending.used(measure)
+        excess = used + (tokens if measure in _TOKENS else 1) - limit if limit is not None else 0
+        if excess > 0:
+            broken.append(Violation(measure, limit, used, _opens_in(spending, window, measure, excess, now)))
     return tuple(broken)
 
 
@@ -119,42 +115,22 @@ def record(spending: Spending, tokens: int, now: float) -> None:
     spending.recent.append((now, tokens))
     spending.tokens += tokens
     spending.today += 1
+    spending.tokens_today += tokens
+    spending.in_flight += 1
 
 
-def standing(spending: Spending, limits: Limits, window: Window, now: float) -> Standing:
-    """Tell what is left now. The day's requests are told only where no minute's are limited."""
-    resets_in = _resets_in(spending, window, now)
-    requests = tokens = None
-    if limits.rpm is not None:
-        requests = Allowance(limits.rpm, max(0, limits.rpm - len(spending.recent)), resets_in)
-    elif limits.rpd is not None:
-        requests = Allowance(limits.rpd, max(0, limits.rpd - spending.today), spending.day_ends - now)
-    if limits.tpm is not None:
-        tokens = Allowance(limits.tpm, max(0, limits.tpm - spending.tokens), resets_in)
-    return Standing(requests, tokens)
+def standing(spending: Spending, limits: Quota, window: Window, now: float) -> Standing:
+    """Tell what is left now: of a minute, or of a day where no minute is limited."""
+    minute, day = _resets_in(spending, window, now), spending.day_ends - now
 
+    def allowance(measure: Measure, resets_in: float) -> Allowance | None:
+        limit: int | None = getattr(limits, measure)
+        return None if limit is None else Allowance(limit, max(0, limit - spending.used(measure)), resets_in)
 
-class Quotas:
-    """The spending of all projects."""
-
-    def __init__(self, limits: Limits, window: Window) -> None:
-        """Take what each project may use of each model."""
-        self._limits = limits
-        self._window = window
-        self._spendings: dict[tuple[str, str], Spending] = {}
-
-    def admit(
-        self, project: str, model: str, tokens: int, zone: str, now: float
-    ) -> tuple[tuple[Violation, ...], Standing]:
-        """Count a request if it fits; return what it would break, and what is left after it."""
-        if not self._limits.any:
-            return (), _UNLIMITED
-        spending = self._spendings.setdefault((project, model), Spending())
-        expire(spending, self._window, zone, now)
-        broken = violations(spending, self._limits, self._window, tokens, now)
-        if not broken:
-            record(spending, tokens, now)
-        return broken, standing(spending, self._limits, self._window, now)
+    return Standing(
+        requests=allowance(Measure.RPM, minute) or allowance(Measure.RPD, day),
+        tokens=allowance(Measure.TPM, minute) or allowance(Measure.TPD, day),
+    )
 
 
 def midnight_after(now: float, zone: ZoneInfo) -> float:
@@ -171,13 +147,16 @@ def _resets_in(spending: Spending, window: Window, now: float) -> float:
     return spending.recent[-1][0] + MINUTE - now
 
 
-def _opens_in(spending: Spending, window: Window, now: float, *, requests: int = 0, tokens: int = 0) -> float:
-    """Seconds until at least so many requests and so many tokens have left the window."""
+def _opens_in(spending: Spending, window: Window, measure: Measure, excess: int, now: float) -> float:
+    """Seconds until so many requests or tokens have left their window."""
+    if measure is Measure.CONCURRENCY:
+        return _SOON
+    if measure in DAILY:
+        return spending.day_ends - now
     if window is Window.FIXED:
         return MINUTE - now % MINUTE
-    for arrived, used in spending.recent:
-        requests -= 1
-        tokens -= used
-        if requests <= 0 and tokens <= 0:
+    for arrived, tokens in spending.recent:
+        excess -= tokens if measure in _TOKENS else 1
+        if excess <= 0:
             return arrived + MINUTE - now
     return MINUTE

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
+from synapse.simulator.accounts import QuotaStats
+
 
 class KeyStats(msgspec.Struct, frozen=True):
     """What one key asked of one model."""
 
     key: str
-    """Its last four characters."""
+    """Its last four characters; empty where there was none."""
     model: str
     """Empty where the request did not say it in a way that could be read."""
     requests: int
@@ -22,6 +24,8 @@ class KeyStats(msgspec.Struct, frozen=True):
     """The most there ever were at once."""
     disconnects: int
     """Callers that went away before the end of their answer."""
+    quota_429s: int = 0
+    """Those of `rate_limited` that would have exceeded a limit; the others went wrong on purpose."""
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -33,21 +37,28 @@ class Stats(msgspec.Struct, frozen=True):
     max_in_flight: int
     disconnects: int
     keys: tuple[KeyStats, ...]
+    quota_429s: int = 0
+    quotas: tuple[QuotaStats, ...] = ()
+    """How each quota was kept, where there are any."""
+    started_at: float = 0.0
+    """When it began, in seconds since the epoch."""
 
 
 class Tally:
     """The running counts of one key and model, or of all of them."""
 
-    __slots__ = ("disconnects", "in_flight", "max_in_flight", "rate_limited", "requests")
+    __slots__ = ("disconnects", "in_flight", "max_in_flight", "quota_429s", "rate_limited", "requests")
 
     def __init__(self) -> None:
         """Begin at nothing."""
-        self.requests = self.rate_limited = self.in_flight = self.max_in_flight = self.disconnects = 0
+        self.requests = self.rate_limited = self.quota_429s = self.disconnects = 0
+        self.in_flight = self.max_in_flight = 0
 
-    def enter(self, *, rate_limited: bool) -> None:
+    def enter(self, *, rate_limited: bool, over_quota: bool) -> None:
         """Count a request that is going to be answered."""
         self.requests += 1
         self.rate_limited += rate_limited
+        self.quota_429s += over_quota
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
@@ -58,7 +69,7 @@ class Tally:
 
     def reset(self) -> None:
         """Forget all but what is still going on."""
-        self.requests = self.rate_limited = self.disconnects = 0
+        self.requests = self.rate_limited = self.quota_429s = self.disconnects = 0
         self.max_in_flight = self.in_flight
 
 
@@ -83,11 +94,15 @@ class Counter:
         for tally in (self._total, *self._tallies.values()):
             tally.reset()
 
-    def stats(self) -> Stats:
-        """Return the counts as they are now."""
+    def stats(self, quotas: tuple[QuotaStats, ...], started_at: float) -> Stats:
+        """Return the counts as they are now, beside how quotas were kept since it began."""
         rows = sorted(self._tallies.items(), key=lambda row: (row[0][0][-4:], row[0][1]))
-        keys = tuple(KeyStats(key[-4:], model, *_values(tally)) for (key, model), tally in rows)
-        return Stats(*_values(self._total), keys)
+        keys = tuple(
+            KeyStats(key[-4:], model, *_values(tally), quota_429s=tally.quota_429s) for (key, model), tally in rows
+        )
+        return Stats(
+            *_values(self._total), keys, quota_429s=self._total.quota_429s, quotas=quotas, started_at=started_at
+        )
 
 
 def _values(tally: Tally) -> tuple[int, int, int, int, int]:

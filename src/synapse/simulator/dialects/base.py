@@ -137,12 +137,20 @@ class Dialect(Protocol):
     """What recordings and people call it."""
     ZONE: str
     """The time zone whose midnight begins a day of quota."""
+    MODELS_NEED_KEY: bool
+    """Whether a request for the models is refused without a valid key."""
 
     def route(self, request: Request, /) -> Target | None:
         """Say what is asked for, or None where it is nothing of this dialect."""
 
-    def key(self, request: Request, target: Target, /) -> str:
-        """Return the key that the request comes with. Raises `Refusal` for none, and for one that is invalid."""
+    def key(self, request: Request, /) -> str | None:
+        """Return the key that the request comes with."""
+
+    def refuse(self, target: Target, key: str | None, /) -> Reply:
+        """Give the error of a request without a key, or with one that nobody has."""
+
+    def span(self, model: str, /) -> str:
+        """Return what the limits of a model are for: the model, or a name for all that share them."""
 
     def read(self, request: Request, target: Generate, body: bytes, /) -> Ask:
         """Say what is asked. Raises `Refusal` for what the provider would not take."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NAME = "gemini"
 ZONE = "America/Los_Angeles"
+MODELS_NEED_KEY = True
 
 _VERSIONS = ("v1", "v1beta", "v1alpha")
 _FORMS = {"generateContent": Form.PLAIN, "streamGenerateContent": Form.ARRAY}
@@ -47,20 +48,25 @@ def route(request: Request) -> Target | None:
         return None
     if request.method == "POST":
         return _route_generate(request, tail[1:], version)
-    if request.method != "GET" or (version == "v1" and not _key(request)):
+    if request.method != "GET" or (version == "v1" and not key(request)):
         return None
     return Models(tail[1:].removeprefix("models/") or None, version)
 
 
-def key(request: Request, target: Target) -> str:
+def key(request: Request) -> str | None:
     """Take the key from its header, or from the query."""
+    return request.header(b"x-goog-api-key") or request.parameter("key")
+
+
+def refuse(target: Target, found: str | None) -> Reply:
+    """Give the error of a request without a key, or with one that nobody has."""
     form = target.form if isinstance(target, Generate) else Form.PLAIN
-    found = _key(request)
-    if not found:
-        raise errors.missing_key(form)
-    if found.startswith("invalid"):
-        raise errors.invalid_key(form)
-    return found
+    return errors.invalid_key(form) if found else errors.missing_key(form)
+
+
+def span(model: str) -> str:
+    """Return the model: each has limits of its own."""
+    return model
 
 
 def read(request: Request, target: Generate, body: bytes) -> Ask:
@@ -142,7 +148,6 @@ def not_found(_target: Target, form: Form, message: str) -> Reply:
 
 def models(request: Request, target: Models, recorded: bytes | None) -> Reply:
     """Give a page of the models, or one of them."""
-    key(request, target)
     return list_models(request, recorded) if target.name is None else show_model(target, recorded)
 
 
@@ -154,10 +159,6 @@ def _route_generate(request: Request, tail: str, version: str) -> Generate | Non
     if form is Form.ARRAY and request.parameter("alt") == "sse":
         form = Form.SSE
     return Generate(model.removeprefix("models/"), form, version)
-
-
-def _key(request: Request) -> str | None:
-    return request.header(b"x-goog-api-key") or request.parameter("key")
 
 
 def _find_problems(content: Body, problems: list[Problem]) -> list[Problem]:

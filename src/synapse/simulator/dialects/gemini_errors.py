@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from synapse.domain.quota import Measure
 from synapse.simulator.dialects.base import Form, Headers, Refusal, Reply
 from synapse.simulator.faults import FaultKind
-from synapse.simulator.quota import MINUTE, Measure, Violation
+from synapse.simulator.quota import DAILY, MINUTE, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,15 +35,15 @@ _FAULTS = {
     FaultKind.UNAVAILABLE: (503, "The model is overloaded. Please try again later."),
 }
 _REQUESTS = f"{_SERVICE}/generate_content_free_tier_requests"
+_TOKENS = f"{_SERVICE}/generate_content_free_tier_input_token_count"
 _QUOTAS = {
-    Measure.REQUESTS_PER_MINUTE: (_REQUESTS, "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"),
-    Measure.TOKENS_PER_MINUTE: (
-        f"{_SERVICE}/generate_content_free_tier_input_token_count",
-        "GenerateContentInputTokensPerModelPerMinute-FreeTier",
-    ),
-    Measure.REQUESTS_PER_DAY: (_REQUESTS, "GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+    Measure.RPM: (_REQUESTS, "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"),
+    Measure.TPM: (_TOKENS, "GenerateContentInputTokensPerModelPerMinute-FreeTier"),
+    Measure.RPD: (_REQUESTS, "GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+    Measure.TPD: (_TOKENS, "GenerateContentInputTokensPerModelPerDay-FreeTier"),
+    Measure.CONCURRENCY: (_REQUESTS, "GenerateConcurrentRequestsPerProjectPerModel-FreeTier"),
 }
-"""The metric and the id of each quota, as the free tier names them."""
+"""The metric and the id of each quota, as the free tier names them; it has none of concurrency, whose id is made up."""
 _HELP: Detail = {
     "links": [
         {"description": "About Gemini API quotas", "url": "https://ai.google.dev/gemini-api/docs/rate-limits"},
@@ -66,22 +67,22 @@ def fault(kind: FaultKind, form: Form) -> Reply:
     return error(status, message, form=form)
 
 
-def missing_key(form: Form) -> Refusal:
-    """Refuse a request without a key."""
+def missing_key(form: Form) -> Reply:
+    """Give the error of a request without a key."""
     message = (
         "Method doesn't allow unregistered callers (callers without established identity). "
         "Please use API Key or other form of API consumer identity to call this API."
     )
-    return Refusal(error(403, message, form=form))
+    return error(403, message, form=form)
 
 
-def invalid_key(form: Form) -> Refusal:
-    """Refuse a key that nobody has; the status is 400, not 401."""
+def invalid_key(form: Form) -> Reply:
+    """Give the error of a key that nobody has; the status is 400, not 401."""
     message = "API key not valid. Please pass a valid API key."
     info: Detail = {"reason": "API_KEY_INVALID", "domain": _DOMAIN, "metadata": {"service": _SERVICE}}
     local: Detail = {"locale": "en-US", "message": message}
     details = [_detail("ErrorInfo", info), _detail("LocalizedMessage", local)]
-    return Refusal(error(400, message, details, form=form))
+    return error(400, message, details, form=form)
 
 
 def invalid_request(problems: Sequence[Problem], form: Form) -> Refusal:
@@ -109,7 +110,7 @@ def over_quota(model: str, violations: Sequence[Violation], now: float, form: Fo
 
 
 def _retry_delay(violations: Sequence[Violation], now: float) -> float:
-    if any(violation.measure is Measure.REQUESTS_PER_DAY for violation in violations):
+    if any(violation.measure in DAILY for violation in violations):
         return MINUTE - now % MINUTE
     return max(violation.opens_in for violation in violations)
 
@@ -120,17 +121,15 @@ def _spelled(seconds: float) -> str:
 
 def _line(model: str, violation: Violation) -> str:
     metric, _ = _QUOTAS[violation.measure]
-    return f"* Quota exceeded for metric: {metric}, limit: {violation.limit}, model: {model}"
+    limit = "" if violation.limit is None else f", limit: {violation.limit}"
+    return f"* Quota exceeded for metric: {metric}{limit}, model: {model}"
 
 
 def _violation(model: str, violation: Violation) -> Detail:
     metric, name = _QUOTAS[violation.measure]
-    return {
-        "quotaMetric": metric,
-        "quotaId": name,
-        "quotaDimensions": {"location": "global", "model": model},
-        "quotaValue": str(violation.limit),
-    }
+    dimensions = {"location": "global", "model": model}
+    found: Detail = {"quotaMetric": metric, "quotaId": name, "quotaDimensions": dimensions}
+    return found if violation.limit is None else {**found, "quotaValue": str(violation.limit)}
 
 
 def _detail(kind: str, content: Detail) -> Detail:

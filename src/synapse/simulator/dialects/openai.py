@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from synapse.domain.quota import Measure
 from synapse.simulator.dialects import chat
 from synapse.simulator.dialects.base import (
     Ask,
@@ -21,7 +22,7 @@ from synapse.simulator.dialects.base import (
 )
 from synapse.simulator.dialects.openai_answer import DONE, STREAM_HEADERS, Chunks, plain
 from synapse.simulator.faults import FaultKind
-from synapse.simulator.quota import Allowance, Measure, Violation
+from synapse.simulator.quota import Allowance, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 NAME = "openai"
 ZONE = "UTC"
+MODELS_NEED_KEY = True
 
 _JSON: Headers = [(b"content-type", b"application/json")]
 _VERSION: Headers = [(b"openai-version", b"2020-10-01"), (b"openai-processing-ms", b"1")]
@@ -43,23 +45,28 @@ _FAULTS = {
     FaultKind.UNAVAILABLE: (503, "The server is overloaded.", "service_unavailable_error", "server_is_overloaded"),
 }
 _QUOTAS = {
-    Measure.REQUESTS_PER_MINUTE: ("requests", "requests per min (RPM)"),
-    Measure.TOKENS_PER_MINUTE: ("tokens", "tokens per min (TPM)"),
-    Measure.REQUESTS_PER_DAY: ("requests", "requests per day (RPD)"),
+    Measure.RPM: ("requests", "requests per min (RPM)"),
+    Measure.TPM: ("tokens", "tokens per min (TPM)"),
+    Measure.RPD: ("requests", "requests per day (RPD)"),
+    Measure.TPD: ("tokens", "tokens per day (TPD)"),
+    Measure.CONCURRENCY: ("requests", "concurrent requests"),
 }
 
 
 route = chat.route
+key = chat.bearer
 
 
-def key(request: Request, _target: Target) -> str:
-    """Take the key from the bearer token."""
-    found = chat.bearer(request)
+def refuse(_target: Target, found: str | None) -> Reply:
+    """Give the error of a request without a key, or with one that nobody has."""
     if not found:
-        raise _refuse(401, "You didn't provide an API key in an Authorization header with Bearer auth.")
-    if found.startswith("invalid"):
-        raise _refuse(401, f"Incorrect API key provided: {found[:7]}…", code="invalid_api_key")
-    return found
+        return error(401, "You didn't provide an API key in an Authorization header with Bearer auth.")
+    return error(401, f"Incorrect API key provided: …{found[-4:]}.", code="invalid_api_key")
+
+
+def span(model: str) -> str:
+    """Return the model: each has limits of its own."""
+    return model
 
 
 def read(_request: Request, target: Generate, body: bytes) -> Ask:
@@ -100,9 +107,10 @@ def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, _n
     first = violations[0]
     type_, quota = _QUOTAS[first.measure]
     wait = max(violation.opens_in for violation in violations)
+    numbers = "" if first.limit is None else f": Limit {first.limit}, Used {first.used}"
     message = (
-        f"Rate limit reached for {ask.model} in organization org-simulator on {quota}: Limit {first.limit}, "
-        f"Used {first.used}. Please try again in {go_duration(wait)}."
+        f"Rate limit reached for {ask.model} in organization org-simulator on {quota}{numbers}. "
+        f"Please try again in {go_duration(wait)}."
     )
     refusal = error(429, message, type_, code="rate_limit_exceeded")
     retry = [(b"retry-after", b"%d" % -(-wait // 1)), (b"retry-after-ms", b"%d" % (wait * 1000))]
@@ -124,9 +132,8 @@ def not_found(_target: Target, _form: Form, message: str) -> Reply:
     return error(404, message, code="model_not_found")
 
 
-def models(request: Request, target: Models, recorded: bytes | None) -> Reply:
+def models(_request: Request, target: Models, recorded: bytes | None) -> Reply:
     """Give the models, or one of them; without recordings there is any but `missing…`."""
-    key(request, target)
     if recorded is not None:
         return Reply(200, recorded, _JSON)
     if target.name is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from synapse.domain.quota import Measure
 from synapse.simulator.dialects import chat
 from synapse.simulator.dialects.base import (
     Ask,
@@ -21,16 +22,16 @@ from synapse.simulator.dialects.base import (
 )
 from synapse.simulator.dialects.openrouter_answer import COMMENT, DONE, STREAM_HEADERS, Chunks, plain
 from synapse.simulator.faults import FaultKind
-from synapse.simulator.quota import Measure, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from synapse.simulator.quota import Standing
+    from synapse.simulator.quota import Standing, Violation
     from synapse.simulator.text import Answer
 
 NAME = "openrouter"
 ZONE = "UTC"
+MODELS_NEED_KEY = False
 
 _JSON: Headers = [(b"content-type", b"application/json")]
 _NAMES = ("anthropic/claude-haiku-4.5", "google/gemini-2.5-flash", "openai/gpt-5-mini", "z-ai/glm-4.5-air:free")
@@ -40,10 +41,18 @@ _FAULTS: dict[FaultKind, tuple[int, str, dict[str, object] | None]] = {
     FaultKind.INTERNAL: (500, "Internal Server Error", None),
     FaultKind.UNAVAILABLE: (503, "No provider is available", {"error_type": "provider_overloaded"}),
 }
+FREE = ":free"
+"""Ends the names of free models, and is the name of them all together where limits span them."""
 _QUOTAS = {
-    Measure.REQUESTS_PER_MINUTE: "requests-per-min",
-    Measure.TOKENS_PER_MINUTE: "tokens-per-min",
-    Measure.REQUESTS_PER_DAY: "requests-per-day",
+    Measure.RPM: "requests-per-min.",
+    Measure.TPM: "tokens-per-min.",
+    Measure.RPD: "requests-per-day.",
+    Measure.TPD: "tokens-per-day.",
+    Measure.CONCURRENCY: "concurrent-requests.",
+}
+_FREE_QUOTAS = _QUOTAS | {
+    Measure.RPM: "free-models-per-min.",
+    Measure.RPD: "free-models-per-day. Add 10 credits to unlock 1000 free model requests per day",
 }
 
 
@@ -52,14 +61,17 @@ def route(request: Request) -> Target | None:
     return chat.route(request) if "/api/v1/" in request.path else None
 
 
-def key(request: Request, _target: Target) -> str:
-    """Take the key from the bearer token."""
-    found = chat.bearer(request)
-    if not found:
-        raise Refusal(error(401, "Missing Authentication header"))
-    if found.startswith("invalid"):
-        raise Refusal(error(401, "User not found."))
-    return found
+key = chat.bearer
+
+
+def refuse(_target: Target, found: str | None) -> Reply:
+    """Give the error of a request without a key, or with one that nobody has."""
+    return error(401, "User not found." if found else "Missing Authentication header")
+
+
+def span(model: str) -> str:
+    """Return the name of all free models for one of them: they share their limits."""
+    return FREE if model.endswith(FREE) else model
 
 
 def read(_request: Request, _target: Generate, body: bytes) -> Ask:
@@ -99,15 +111,14 @@ def fault(_ask: Ask, kind: FaultKind) -> Reply:
     return error(status, message, metadata)
 
 
-def over_quota(_ask: Ask, violations: Sequence[Violation], _standing: Standing, now: float) -> Reply:
+def over_quota(ask: Ask, violations: Sequence[Violation], _standing: Standing, now: float) -> Reply:
     """Give the 429 of OpenRouter's own limits, whose headers are in the body too."""
     last = max(violations, key=lambda violation: violation.opens_in)
-    told = {
-        "X-RateLimit-Limit": str(last.limit),
-        "X-RateLimit-Remaining": "0",
-        "X-RateLimit-Reset": str(round((now + last.opens_in) * 1000)),
-    }
-    refusal = error(429, f"Rate limit exceeded: {_QUOTAS[last.measure]}.", {"headers": told})
+    told = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(round((now + last.opens_in) * 1000))}
+    if last.limit is not None:
+        told = {"X-RateLimit-Limit": str(last.limit), **told}
+    names = _FREE_QUOTAS if span(ask.model) == FREE else _QUOTAS
+    refusal = error(429, f"Rate limit exceeded: {names[last.measure]}", {"headers": told})
     refusal.headers = [*refusal.headers, *((name.lower().encode(), value.encode()) for name, value in told.items())]
     return refusal
 
