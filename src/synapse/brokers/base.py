@@ -32,9 +32,11 @@ class LeaseLost(Exception):
 class Lease:
     """A worker's right to attempt a task. Ends with `Broker.settle`, whatever happens."""
 
-    __slots__ = ("_revoke", "attempt", "permit", "remaining", "revoked", "run", "seq", "task")
+    __slots__ = ("_revoke", "attempt", "permit", "remaining", "revoked", "run", "seq", "started_at", "task")
 
-    def __init__(self, task: Task, *, run: int, attempt: int, permit: Permit, remaining: float) -> None:
+    def __init__(
+        self, task: Task, *, run: int, attempt: int, permit: Permit, started_at: float, remaining: float
+    ) -> None:
         """Take the task and what this lease may use for it."""
         self.task = task
         self.run = run
@@ -42,6 +44,8 @@ class Lease:
         self.attempt = attempt
         """The attempt's number, from 1. Grows only with attempts that count."""
         self.permit = permit
+        self.started_at = started_at
+        """Of the monotonic clock."""
         self.remaining = remaining
         """Seconds left of the task's `timeout` when the lease was given."""
         self.seq = 0

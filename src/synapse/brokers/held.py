@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,13 +27,14 @@ class Held:
     __slots__ = (
         "accepted_at",
         "attempts",
+        "delayed_until",
+        "falls_back_at",
         "first_delta_at",
         "lease",
         "log",
         "queued_at",
         "run",
         "seq",
-        "started_at",
         "state",
         "task",
         "timer",
@@ -57,8 +59,6 @@ class Held:
         self.accepted_at = now
         self.queued_at = now
         """Since when it waits in its lane."""
-        self.started_at = 0.0
-        """When its last attempt began."""
         self.waited = 0.0
         """Seconds of earlier waits."""
         self.first_delta_at: float | None = None
@@ -66,6 +66,10 @@ class Held:
         """Whether the log has deltas that a further attempt would make void."""
         self.timer: Timer | None = None
         """While it waits: for the end of its patience, or of its back-off."""
+        self.delayed_until: float | None = None
+        """The end of its back-off, while it is in none of the lanes."""
+        self.falls_back_at = now + task.fallback_after if task.fallbacks else math.inf
+        """When its wait for the first choice is too long."""
 
     @property
     def due_at(self) -> float:
@@ -94,12 +98,11 @@ class Held:
         """Leave the lane for an attempt. What an earlier one wrote is void from here on."""
         self.stop_timer()
         self.waited += now - self.queued_at
-        self.started_at = now
         self.state = TaskState.RUNNING
         self.run += 1
         self.attempts += 1
         self.lease = Lease(
-            self.task, run=self.run, attempt=self.attempts, permit=permit, remaining=self.due_at - now
+            self.task, run=self.run, attempt=self.attempts, permit=permit, started_at=now, remaining=self.due_at - now
         )
         if self.wrote:
             self.wrote = False

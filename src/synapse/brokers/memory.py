@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from typing import TYPE_CHECKING, Self
 
+import msgspec
 import structlog
 
-from synapse.brokers.base import BrokerStats, Lease, LeaseLost, TaskEnd
+from synapse.brokers.base import BrokerStats, Lease, LeaseLost, Place, TaskEnd
 from synapse.brokers.held import Held
 from synapse.brokers.log import EventLog
 from synapse.domain.errors import Cancelled, Expired, NoCredentials, QueueFull, SynapseError, WaitTooLong
 from synapse.domain.events import Error, Finish
 from synapse.domain.task import Task, TaskState
-from synapse.scheduling.credentials import NEVER
-from synapse.scheduling.lanes import Lanes
+from synapse.scheduling.account import NEVER
+from synapse.scheduling.scheduler import Scheduler
 from synapse.scheduling.settlement import Fail, GiveUp, Release, Retry, Succeed
+from synapse.scheduling.slow_start import ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from synapse.domain.clock import Clock, Timer
     from synapse.domain.events import Delta
-    from synapse.scheduling.credentials import CredentialPool, Permit, Rest
-    from synapse.scheduling.lanes import Slots
+    from synapse.domain.quota import Headroom
+    from synapse.domain.task import Route
+    from synapse.scheduling.ledger import Ledger, Permit
+    from synapse.scheduling.news import News
     from synapse.scheduling.settlement import Settlement
+    from synapse.scheduling.slots import Slots
 
 log = structlog.get_logger("synapse.broker")
 
+Lane = tuple[str, str]
+
 _QUEUE_FULL_PAUSE = 1.0
 """Seconds after which a caller refused for a full queue may try again: places come free all the time."""
+_SHORT = 5.0
+"""Seconds of waiting for a credential that are not worth asking everybody in a lane about."""
 
 
 class MemorySubscription:
@@ -57,23 +67,29 @@ class MemorySubscription:
 
 
 class MemoryBroker:
-    """Keeps everything in this process; nothing outlives it."""
+    """Keeps everything in this process; nothing outlives it but what the ledgers' keeper saves."""
 
     def __init__(
         self,
-        pools: Mapping[str, CredentialPool],
+        ledgers: Mapping[str, Ledger],
         *,
         clock: Clock,
         max_size: int,
+        interactive_reserve: float = 0.2,
         on_end: Callable[[TaskEnd], object] = lambda _: None,
+        on_change: Callable[[], object] = lambda: None,
     ) -> None:
-        """Take the credentials of each provider, the most tasks that may wait, and who is told of each task's end."""
-        self._pools = pools
+        """Take each provider's ledger, the most tasks that may wait, and the share of slots kept from batch work.
+
+        `on_end` is told of each task's end, `on_change` that a ledger has changed.
+        """
+        self._ledgers = ledgers
         self._clock = clock
         self._max_size = max_size
         self._on_end = on_end
+        self._on_change = on_change
+        self._scheduler: Scheduler[Held] = Scheduler(ledgers, interactive_reserve=interactive_reserve)
         self._tasks: dict[str, Held] = {}
-        self._lanes: Lanes[Held] = Lanes()
         self._newcomers: list[Held] = []
         """Queued since a worker last found nothing to lease; their waits are not limited yet."""
         self._delayed = 0
@@ -83,26 +99,40 @@ class MemoryBroker:
         self._opening: Timer | None = None
         self._opens_at = NEVER
         """When `_opening` goes off, UTC."""
-        self._held_back: dict[str, float] = {}
-        """Lanes that wait for a credential, and the instant for which all in them have agreed to wait."""
+        self._agreed: dict[Lane, float] = {}
+        """Until when all in a lane have agreed to wait."""
 
     # --- those who submit and read
 
     async def enqueue(self, task: Task) -> None:
-        """Accept a task into its lane, or raise why not."""
-        if len(self._lanes) + self._delayed >= self._max_size:
+        """Accept a task into its lane, or into that of a fallback; or raise why not."""
+        if len(self._scheduler.lanes) + self._delayed >= self._max_size:
             raise QueueFull(
                 f"{self._max_size} tasks are waiting already, as many as queue.max_size allows: try again shortly",
                 retry_after=_QUEUE_FULL_PAUSE,
             )
-        self._check_opening(task, task.max_wait)
         held = Held(task, EventLog(self._clock), self._clock.monotonic())
+        if task.fallbacks:
+            self._choose_route(held, task.fallback_after)
+        self._check_opening(held, task.max_wait)
         self._tasks[task.id] = held
         self._queue(held)
+        if held.state is TaskState.QUEUED and self._scheduler.lanes.size(held.task.lane) > 1:
+            self._check_eta(held)
 
     def subscribe(self, task_id: str) -> MemorySubscription:
         """Read the log of a task."""
         return MemorySubscription(self, self._tasks[task_id])
+
+    def place(self, task_id: str) -> Place | None:
+        """Say where a task stands; None when it does not wait."""
+        held = self._tasks.get(task_id)
+        if held is None or held.state is not TaskState.QUEUED:
+            return None
+        if held.delayed_until is not None:
+            return Place(1, max(0.0, held.delayed_until - self._clock.monotonic()))
+        ahead = self._scheduler.ahead(held)
+        return Place(ahead + 1, self._scheduler.eta(held, self._clock.now()))
 
     async def cancel(self, task_id: str) -> None:
         """End a task, waiting or running."""
@@ -132,7 +162,7 @@ class MemoryBroker:
 
     def stats(self) -> BrokerStats:
         """Say how many tasks stand where."""
-        return BrokerStats(len(self._lanes) + self._delayed, self._running, len(self._tasks))
+        return BrokerStats(len(self._scheduler.lanes) + self._delayed, self._running, len(self._tasks))
 
     # --- those who run
 
@@ -144,17 +174,15 @@ class MemoryBroker:
 
     def lease(self, slots: Slots) -> Lease | None:
         """Take the next task that a credential may carry, of a lane that the slots admit."""
-        if not self._lanes:
+        if not self._scheduler.lanes:
             self._newcomers.clear()
             return None
-        now = self._clock.now()
-        for lane in slots.order(self._lanes):
-            first = self._lanes.peek(lane).task
-            permit = self._pools[first.provider].take(first.model, now)
-            if permit is not None:
-                self._held_back.pop(lane, None)
-                return self._start(self._lanes.pop(lane), permit)
-            self._hold_back(lane, now)
+        turn = self._scheduler.next(slots, self._clock.now())
+        if turn is not None:
+            return self._start(turn.item, turn.permit)
+        for lane, opens_at in self._scheduler.dozed():
+            self._reconsider(lane, opens_at)
+        self._set_alarm()
         if self._newcomers:
             self._time_newcomers()
         return None
@@ -173,27 +201,46 @@ class MemoryBroker:
         if held.log.full:
             await held.log.room()
 
+    def hear(self, lease: Lease, headroom: Sequence[Headroom]) -> None:
+        """Take what the provider said of its limits beside the answer."""
+        self._ledgers[lease.task.provider].hear(lease.permit, headroom, self._clock.now())
+        self._on_change()
+
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
-        """End the lease; state and last entry change together."""
+        """End the lease; state, last entry and ledger change together."""
         held = self._leased(lease)
-        rest = settlement.rest if isinstance(settlement, (Retry, Fail)) else None
-        if rest is not None:
-            self._rest(lease.task.provider, rest)
+        self._settle_permit(lease, settlement)
         if held is not None:
             self._settle(held, settlement)
-        if rest is not None:
-            self._call_workers()  # whoever waits for that credential may have to hear that it is not coming
+        if self._scheduler.lanes:
+            self._call_workers()
+
+    def _settle_permit(self, lease: Lease, settlement: Settlement) -> None:
+        """Let the ledger know what came of the request; what it learned may concern all lanes of the provider."""
+        task, started_at = lease.task, lease.started_at
+        usage = settlement.finish.usage if isinstance(settlement, Succeed) else None
+        failure = settlement.failure if isinstance(settlement, (Retry, Fail)) else None
+        ledger = self._ledgers[task.provider]
+        news = ledger.settle(lease.permit, self._clock.now(), usage=usage, failure=failure)
+        self._scheduler.ended(task, seconds=self._clock.monotonic() - started_at if usage is not None else None)
+        if failure is not None:
+            self._scheduler.wake_provider(task.provider)
+        for each in news:
+            _tell(task.provider, each, self._clock.now())
+        self._on_change()
 
     def _settle(self, held: Held, settlement: Settlement) -> None:
         match settlement:
             case Succeed(finish):
+                if held.task.fallen_to is not None:
+                    finish = msgspec.structs.replace(finish, fallen_to=held.task.fallen_to)
                 self._end(held, TaskState.SUCCEEDED, finish)
             case Fail(error):
                 self._end(held, TaskState.FAILED, Error(error))
             case Retry():
-                self._requeue(held, counted=settlement.counted, delay=settlement.delay)
+                self._requeue(held, settlement)
             case Release():
-                self._requeue(held, counted=False, delay=0.0)
+                self._requeue(held, Retry(0.0, counted=False, reason="released"))
             case GiveUp():
                 self._end(held, TaskState.CANCELLED, Error(Cancelled("the attempt was given up")))
 
@@ -203,9 +250,9 @@ class MemoryBroker:
         held = self._tasks.get(lease.task.id)
         return held if held is not None and held.lease is lease else None
 
-    def _queue(self, held: Held, *, first: bool = False) -> None:
+    def _queue(self, held: Held, *, first: bool = False, refund: bool = False) -> None:
         held.queued_at = self._clock.monotonic()
-        self._lanes.push(held.task.lane, held.task.id, held, first=first)
+        self._scheduler.add(held, first=first, refund=refund)
         self._newcomers.append(held)
         if first:
             self._check_returned(held)
@@ -215,8 +262,8 @@ class MemoryBroker:
         """End a task that comes back too late: for its timeout, or for the credential that its lane waits for."""
         if held.due_at <= held.queued_at:
             self._end(held, TaskState.FAILED, Error(held.too_late()))
-        elif held.task.lane in self._held_back:
-            self._refuse_impatient((held,))  # it was not there when the others agreed to wait
+        elif held.task.lane in self._agreed:
+            self._reconsider_one(held)  # it was not there when the others agreed to wait
 
     def _call_workers(self) -> None:
         if self._ready is not None:
@@ -226,35 +273,49 @@ class MemoryBroker:
 
     def _time_newcomers(self) -> None:
         """Limit the wait of those who could not be leased at once; most can, and need no timer."""
-        now = self._clock.monotonic()
         for held in self._newcomers:
             if held.state is TaskState.QUEUED and held.timer is None:
-                wait = max(0.0, min(held.patient_until, held.due_at) - now)
-                held.timer = self._clock.call_later(wait, functools.partial(self._lose_patience, held))
+                self._time(held)
         self._newcomers.clear()
+
+    def _time(self, held: Held) -> None:
+        wait = min(held.patient_until, held.due_at, held.falls_back_at) - self._clock.monotonic()
+        held.timer = self._clock.call_later(max(0.0, wait), functools.partial(self._lose_patience, held))
 
     def _start(self, held: Held, permit: Permit) -> Lease:
         self._running += 1
         return held.start(permit, self._clock.monotonic())
 
-    def _requeue(self, held: Held, *, counted: bool, delay: float) -> None:
-        held.give_back(counted=counted)
+    def _requeue(self, held: Held, retry: Retry) -> None:
+        held.give_back(counted=retry.counted)
         self._running -= 1
-        if delay > 0:
-            self._delayed += 1
-            left = held.due_at - self._clock.monotonic()
-            held.timer = self._clock.call_later(max(0.0, min(delay, left)), functools.partial(self._undelay, held))
-        else:
-            self._queue(held, first=True)
+        if retry.fall_back and held.task.fallbacks:
+            _tell_fall_back(held, retry.reason)
+            held.fall_back()
+        if retry.delay <= 0:
+            self._queue(held, first=True, refund=not retry.counted)
+            return
+        self._delayed += 1
+        delay = max(0.0, min(retry.delay, held.due_at - self._clock.monotonic()))
+        held.delayed_until = self._clock.monotonic() + delay
+        held.timer = self._clock.call_later(delay, functools.partial(self._undelay, held))
 
     def _undelay(self, held: Held) -> None:
         held.timer = None
+        held.delayed_until = None
         self._delayed -= 1
         self._queue(held, first=True)
 
     def _lose_patience(self, held: Held) -> None:
-        """End a task that has waited for as long as it may."""
+        """End a task that has waited for as long as it may, or let it go where it would start sooner."""
         held.timer = None
+        now = self._clock.monotonic()
+        if now < min(held.patient_until, held.due_at):
+            self._fall_back_if_sooner(held)
+            if held.state is TaskState.QUEUED:
+                held.falls_back_at = math.inf
+                self._time(held)
+            return
         error = held.too_late()
         self._end(held, TaskState.EXPIRED if isinstance(error, Expired) else TaskState.FAILED, Error(error))
 
@@ -263,7 +324,8 @@ class MemoryBroker:
         lease, was = held.lease, held.state
         if was is TaskState.QUEUED:
             held.stop_timer()
-            if self._lanes.remove(held.task.lane, held.task.id):
+            if held.delayed_until is None:
+                self._scheduler.remove(held)
                 held.waited += self._clock.monotonic() - held.queued_at
             else:
                 self._delayed -= 1
@@ -276,55 +338,122 @@ class MemoryBroker:
         if lease is not None and state is TaskState.CANCELLED:
             lease.revoke()
 
-    # --- credentials
+    # --- openings
 
-    def _check_opening(self, task: Task, patience: float) -> None:
+    def _check_opening(self, held: Held, patience: float) -> None:
         """Raise when no credential can carry the task within `patience` seconds."""
-        pool = self._pools[task.provider]
-        opens_at = pool.opens_at(task.model)
+        task = held.task
+        opens_at = self._scheduler.opens_at(held, self._clock.now())
         if opens_at == NEVER:
-            raise NoCredentials(pool.refusal(task.model))
+            raise NoCredentials(self._ledgers[task.provider].refusal(task.model))
         wait = opens_at - self._clock.now()
-        if wait > patience:
-            raise WaitTooLong(
-                f"no credential of {task.provider} can carry {task.request.model} within {patience:g} s: "
-                f"the first is free in {wait:.0f} s",
-                retry_after=wait,
-            )
+        if opens_at < ANSWER and wait > patience:
+            raise self._too_long(held, wait, patience)
 
-    def _rest(self, provider: str, rest: Rest) -> None:
-        if self._pools[provider].rest(rest):
-            log.warning(
-                "credential rests",
-                provider=provider,
-                credential=rest.credential.label,
-                model=rest.model,
-                seconds=None if rest.until == NEVER else round(rest.until - self._clock.now(), 1),
-                reason=rest.reason,
-            )
+    def _check_eta(self, held: Held) -> None:
+        """Refuse a newcomer whom the tasks before it will keep waiting for longer than it may wait."""
+        task = held.task
+        if not self._ledgers[task.provider].known(task.model):
+            return
+        eta = self._scheduler.eta(held, self._clock.now())
+        if eta is not None and eta > task.max_wait:
+            self._scheduler.remove(held)
+            held.stop_timer()
+            del self._tasks[task.id]
+            held.state = TaskState.FAILED
+            raise self._too_long(held, eta, task.max_wait)
 
-    def _hold_back(self, lane: str, now: float) -> None:
-        """Leave a lane waiting for a credential: refuse whom that takes too long, and come back when one is free."""
-        first = self._lanes.peek(lane).task
-        opens_at = self._pools[first.provider].opens_at(first.model)
-        if self._held_back.get(lane) != opens_at:
-            self._held_back[lane] = opens_at
-            self._refuse_impatient(self._lanes.items(lane))
-        if opens_at < self._opens_at and lane in self._lanes:
+    def _too_long(self, held: Held, wait: float, patience: float) -> WaitTooLong:
+        task = held.task
+        return WaitTooLong(
+            f"no credential of {task.provider} can carry {task.model} within {patience:g} s: "
+            f"the first is free in {wait:.0f} s",
+            retry_after=wait,
+        )
+
+    def _set_alarm(self) -> None:
+        """Come back when the first sleeping lane opens."""
+        opens_at = self._scheduler.wakes_at()
+        if opens_at < self._opens_at:
             if self._opening is not None:
                 self._opening.cancel()
             self._opens_at = opens_at
-            self._opening = self._clock.call_later(max(0.0, opens_at - now), self._open)
-
-    def _refuse_impatient(self, waiting: Iterable[Held]) -> None:
-        for held in waiting:
-            waited = held.waited + self._clock.monotonic() - held.queued_at
-            try:
-                self._check_opening(held.task, max(0.0, held.task.max_wait - waited))
-            except SynapseError as refusal:
-                self._end(held, TaskState.FAILED, Error(refusal))
+            self._opening = self._clock.call_later(max(0.0, opens_at - self._clock.now()), self._open)
 
     def _open(self) -> None:
         self._opening = None
         self._opens_at = NEVER
+        self._scheduler.wake_due(self._clock.now())
         self._call_workers()
+
+    def _reconsider(self, lane: Lane, opens_at: float) -> None:
+        """Ask those who wait in a lane whether they will still wait, when they have to for longer than they knew."""
+        now = self._clock.now()
+        broken = not self._ledgers[lane[0]].pool(lane[1]).breaker.closed
+        if opens_at == ANSWER or (opens_at - now <= _SHORT and not broken):
+            return
+        if opens_at > self._agreed.get(lane, -NEVER) + _SHORT:
+            self._agreed[lane] = opens_at
+            for held in self._scheduler.lanes.items(lane):
+                self._reconsider_one(held)
+
+    def _reconsider_one(self, held: Held) -> None:
+        self._fall_back_if_sooner(held)
+        waited = held.waited + self._clock.monotonic() - held.queued_at
+        try:
+            self._check_opening(held, max(0.0, held.task.max_wait - waited))
+        except SynapseError as refusal:
+            self._end(held, TaskState.FAILED, Error(refusal))
+
+    # --- fallbacks
+
+    def _fall_back_if_sooner(self, held: Held) -> None:
+        """Let a waiting task go to the lane of a fallback, if it would start there sooner."""
+        if not held.task.fallbacks or held.state is not TaskState.QUEUED:
+            return
+        lane = held.task.lane
+        waited = self._clock.monotonic() - held.queued_at
+        self._scheduler.remove(held)
+        self._choose_route(held, max(0.0, held.task.fallback_after - waited))
+        self._scheduler.add(held, first=held.task.lane == lane, refund=False)
+        self._call_workers()
+
+    def _choose_route(self, held: Held, patience: float) -> None:
+        """Fall back as long as the wait is longer than `patience`, and somewhere else it is shorter."""
+        waits = [self._wait_for(held, route) for route in (None, *held.task.fallbacks)]
+        best = next((place for place, wait in enumerate(waits) if wait <= patience), waits.index(min(waits)))
+        for _ in range(best):
+            _tell_fall_back(held, f"the wait would be {waits[0]:.0f} s")
+            held.fall_back()
+
+    def _wait_for(self, held: Held, route: Route | None) -> float:
+        """Foresee how long a task waits on a route: for its credential, and for those who wait there already."""
+        provider, model = held.task.lane if route is None else (route.provider, route.model)
+        now = self._clock.now()
+        ledger = self._ledgers[provider]
+        if not ledger.pool(model).breaker.closed:
+            return NEVER
+        opens_at = ledger.opens_at(model, held.tokens, held.task.band, now)
+        if opens_at == NEVER:
+            return NEVER
+        queue = self._scheduler.lane_wait((provider, model), now)
+        return max(0.0 if opens_at >= ANSWER else opens_at - now, queue)
+
+
+def _tell(provider: str, news: News, now: float) -> None:
+    until = news.until
+    seconds = None if until is None or until >= ANSWER else round(until - now, 1)
+    log.warning(
+        news.event,
+        provider=provider,
+        credential=news.credential,
+        project=news.project,
+        model=news.model,
+        seconds=seconds,
+        reason=news.reason,
+    )
+
+
+def _tell_fall_back(held: Held, reason: str) -> None:
+    route = held.task.fallbacks[0]
+    log.info("task falls back", task=held.task.id, model=held.task.model, to=route.code, reason=reason)

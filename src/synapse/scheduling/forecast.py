@@ -45,9 +45,7 @@ class Forecast:
         if ahead >= self._today:
             return self._after_the_day(ahead - int(self._today))
         known = [
-            at
-            for at in (self._by_requests(ahead), self._by_tokens(tokens), self._by_pace(ahead))
-            if at is not None
+            at for at in (self._by_requests(ahead), self._by_tokens(tokens), self._by_pace(ahead)) if at is not None
         ]
         return max(known, default=None)
 

@@ -81,17 +81,22 @@ class Ledger:
         self._accounts: dict[tuple[str, str], Account] = {}
         self._used = 0
         self._shared_quota = _strictest(
-            quota for model, quota in terms.quotas.items() if terms.shared_models and model.endswith(terms.shared_models)
+            quota
+            for model, quota in terms.quotas.items()
+            if terms.shared_models and model.endswith(terms.shared_models)
         )
 
     # --- permits
 
-    def take(self, model: str, tokens: int, band: Band, now: float) -> Permit | None:
-        """Reserve the right to send a request of so many input tokens; None when nobody may carry it now."""
+    def take(self, model: str, tokens: int, band: Band, now: float, *, behind: int | None = None) -> Permit | None:
+        """Reserve the right to send a request of so many input tokens; None when nobody may carry it now.
+
+        `behind` is for one that goes before its turn: it may not delay the one of so many tokens whose turn it is.
+        """
         pool = self._models.get(model) or self._pool(model)
         if not pool.breaker.closed and pool.breaker.opens_at() > now:
             return None
-        carrier = pool.choose(tokens, now)
+        carrier = pool.choose(tokens, now) if behind is None else pool.choose_beside(tokens, behind, now)
         if carrier is None:
             return None
         if band is Band.BATCH and not pool.spares(tokens, now):
@@ -195,9 +200,7 @@ class Ledger:
     def _project_standings(self, project: Project, now: float) -> Iterable[KeyStanding]:
         name = project.name or None
         for dead in project.dead.values():
-            yield KeyStanding(
-                self.terms.provider, dead.credential.label, name, None, (), 0, dead.until, dead.reason
-            )
+            yield KeyStanding(self.terms.provider, dead.credential.label, name, None, (), 0, dead.until, dead.reason)
         accounts = [account for account in self._accounts.values() if account.project == project.name]
         labels: list[str | None] = [credential.label for credential in project.keys.values()]
         for label in labels or ([None] if project.keyless else []):

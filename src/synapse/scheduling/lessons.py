@@ -38,9 +38,7 @@ _BROKEN = frozenset({FailureClass.TRANSIENT, FailureClass.OVERLOADED})
 _OF_A_DAY = frozenset({Measure.RPD, Measure.TPD})
 
 
-def learn(
-    pool: ModelPool, permit: Permit, failure: Failure, now: float, *, random: Callable[[], float]
-) -> list[News]:
+def learn(pool: ModelPool, permit: Permit, failure: Failure, now: float, *, random: Callable[[], float]) -> list[News]:
     """Settle a permit whose request failed, and return what is new."""
     refused = failure.kind in _FREE
     for account, charge in zip(permit.carrier.accounts, permit.charges, strict=True):
@@ -137,5 +135,3 @@ def _news(event: str, permit: Permit, until: float, failure: Failure) -> News:
 
 def _label(permit: Permit) -> str | None:
     return permit.credential.label if permit.credential is not None else None
-
-

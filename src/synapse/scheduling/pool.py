@@ -133,10 +133,24 @@ class ModelPool:
         if len(carriers) == 1:
             only = carriers[0]
             return only if only.opens_at(tokens, now) <= now else None
-        able = [carrier for carrier in carriers if carrier.opens_at(tokens, now) <= now]
-        if len(able) < 2:  # noqa: PLR2004 - nothing to choose from
-            return able[0] if able else None
-        return max(able, key=lambda each: (each.headroom(), -each.running(), -each.project.used))
+        return _best([carrier for carrier in carriers if carrier.opens_at(tokens, now) <= now])
+
+    def choose_beside(self, tokens: int, head: int, now: float) -> Carrier | None:
+        """Return who carries a request now that does not delay a larger one of `head` tokens, which waits before it."""
+        openings = {carrier: carrier.opens_at(head, now) for carrier in self.carriers}
+        first = min(openings.values(), default=NEVER)
+        able = [
+            carrier
+            for carrier, at in openings.items()
+            if carrier.opens_at(tokens, now) <= now
+            and (at > first or carrier.opens_at(head + tokens, now) <= at or self._another(openings, carrier, first))
+        ]
+        return _best(able)
+
+    @staticmethod
+    def _another(openings: dict[Carrier, float], but: Carrier, first: float) -> bool:
+        """Tell whether somebody else can carry the larger one just as soon."""
+        return any(at <= first for carrier, at in openings.items() if carrier is not but)
 
     def opens_at(self, tokens: int, now: float) -> float:
         """Return when somebody may carry a request."""
@@ -177,12 +191,15 @@ class ModelPool:
     def changes_at(self, now: float) -> float:
         """Return when at the latest to look again whether batch work may go on, while it leaves the rest to others."""
         ends = [
-            account.charges[0].at + SPAN
-            for carrier in self.carriers
-            for account in carrier.accounts
-            if account.charges
+            account.charges[0].at + SPAN for carrier in self.carriers for account in carrier.accounts if account.charges
         ]
         return min([*ends, (now // MINUTE + 1) * MINUTE])
+
+
+def _best(able: Sequence[Carrier]) -> Carrier | None:
+    if len(able) < 2:  # noqa: PLR2004 - nothing to choose from
+        return able[0] if able else None
+    return max(able, key=lambda each: (each.headroom(), -each.running(), -each.project.used))
 
 
 _IN_TOKENS = frozenset({Measure.TPM, Measure.TPD})

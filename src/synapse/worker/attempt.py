@@ -12,34 +12,27 @@ from synapse.brokers.base import LeaseLost
 from synapse.domain.errors import InternalError
 from synapse.domain.events import Delta, Finish
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Headroom
 from synapse.scheduling.policy import RetryRules, Tried, after_failure, overdue
 from synapse.scheduling.settlement import Fail, GiveUp, Release, Settlement, Succeed
 from synapse.worker.watchdog import Bite, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from zoneinfo import ZoneInfo
-
     from synapse.brokers.base import Broker, Lease
     from synapse.domain.clock import Clock
     from synapse.domain.credential import Credential
     from synapse.providers.base import Provider, Signal
 
 
-class Answerer(msgspec.Struct, frozen=True):
-    """A provider, and what the policy must know of it."""
-
-    provider: Provider
-    zone: ZoneInfo
-    """Where its days end."""
-
-
 class AttemptRules(msgspec.Struct, frozen=True):
     """What holds for every attempt of a worker."""
 
     retry: RetryRules
+    first_event_timeout: float
+    """Seconds until the first data event of a streamed answer, after which its provider has stalled."""
     stall_timeout: float
-    """Seconds without a data event after which the provider of a streamed answer has stalled."""
+    """Seconds without a further data event after which it has, too."""
     answer_timeout: float
     """Seconds after which the provider of a plain answer has: nothing is heard of one before it is whole."""
     clock: Clock
@@ -53,10 +46,10 @@ Ending = Finish | Failure | Fail
 class Attempt:
     """One lease, carried through."""
 
-    def __init__(self, lease: Lease, answerer: Answerer, broker: Broker, rules: AttemptRules) -> None:
+    def __init__(self, lease: Lease, provider: Provider, broker: Broker, rules: AttemptRules) -> None:
         """Take the lease, who answers, where the answer goes, and the rules."""
         self.lease = lease
-        self._answerer = answerer
+        self._provider = provider
         self._broker = broker
         self._rules = rules
         self._shown = False
@@ -80,10 +73,13 @@ class Attempt:
         """Pass the provider's answer on to the log, and say how it ended."""
         lease, publish = self.lease, self._broker.publish
         task = lease.task
-        answer = self._answerer.provider.generate(task.request, task.model, lease.credential)
+        answer = self._provider.generate(task.request, task.model, lease.credential)
         with Watchdog(self._rules.clock, stall=self._patience, limit=lease.remaining) as dog:
             async with aclosing(answer) as pieces:
                 async for signals in pieces:
+                    if signals and type(signals[-1]) is Headroom:
+                        self._broker.hear(lease, cast("Sequence[Headroom]", signals))
+                        continue
                     dog.rest()
                     deltas, ending = _part(signals)
                     if deltas:
@@ -92,17 +88,20 @@ class Attempt:
                     if ending is not None:
                         return ending
                     dog.progress()
+                    if dog.stall != self._rules.stall_timeout:
+                        dog.expect(self._rules.stall_timeout)
             return Failure(FailureClass.TRANSIENT, "the answer ended without saying so")
         return self._bitten(dog)
 
     @property
     def _patience(self) -> float:
-        return self._rules.stall_timeout if self.lease.task.request.stream else self._rules.answer_timeout
+        """Seconds that the provider has for the first that is heard of an answer."""
+        return self._rules.first_event_timeout if self.lease.task.request.stream else self._rules.answer_timeout
 
     def _bitten(self, dog: Watchdog) -> Ending:
         if dog.bite is Bite.OVERDUE:
             return overdue(self.lease.task.timeout)
-        return Failure(FailureClass.TRANSIENT, f"no data for {self._patience:g} s")
+        return Failure(FailureClass.TRANSIENT, f"no data for {dog.stall:g} s")
 
     def _judge(self, ending: Ending) -> Settlement:
         if isinstance(ending, Finish):
@@ -115,11 +114,10 @@ class Attempt:
             attempt=self.lease.attempt,
             provider=task.provider,
             model=task.model,
-            credential=self.lease.credential,
             shown=self._shown,
+            fallbacks=bool(task.fallbacks),
         )
-        rules = self._rules
-        return after_failure(tried, rules.retry, now=rules.clock.now(), zone=self._answerer.zone, random=rules.random)
+        return after_failure(tried, self._rules.retry, random=self._rules.random)
 
 
 def _part(signals: Sequence[Signal]) -> tuple[Sequence[Delta], Finish | Failure | None]:

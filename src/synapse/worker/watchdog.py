@@ -27,12 +27,13 @@ class Watchdog:
     passes through.
     """
 
-    __slots__ = ("_alarm", "_cancelling", "_clock", "_end", "_moved_at", "_resting", "_stall", "_task", "bite")
+    __slots__ = ("_alarm", "_cancelling", "_clock", "_end", "_moved_at", "_resting", "_task", "bite", "stall")
 
     def __init__(self, clock: Clock, *, stall: float, limit: float) -> None:
         """Take both limits in seconds; the watch begins with the block."""
         self._clock = clock
-        self._stall = stall
+        self.stall = stall
+        """Seconds that may pass without progress."""
         self._end = limit
         self._moved_at = 0.0
         self._resting = False
@@ -46,6 +47,14 @@ class Watchdog:
         self._moved_at = self._clock.monotonic()
         self._resting = False
 
+    def expect(self, stall: float) -> None:
+        """Allow another number of seconds without progress from here on."""
+        sooner = stall < self.stall
+        self.stall = stall
+        if sooner and self._alarm is not None:
+            self._alarm.cancel()
+            self._look()
+
     def rest(self) -> None:
         """Expect no move before the next `progress`: what is waited for now is not the watched side's to do."""
         self._resting = True
@@ -58,7 +67,7 @@ class Watchdog:
         self._cancelling = self._task.cancelling()
         self._moved_at = self._clock.monotonic()
         # A timer even where no time is left: a bite before the block's first wait would strike behind the block.
-        self._alarm = self._clock.call_later(max(0.0, min(self._stall, self._end)), self._look)
+        self._alarm = self._clock.call_later(max(0.0, min(self.stall, self._end)), self._look)
         self._end += self._moved_at
         return self
 
@@ -76,7 +85,7 @@ class Watchdog:
         now = self._clock.monotonic()
         if self._resting:
             self._moved_at = now
-        wait = min(self._moved_at + self._stall, self._end) - now
+        wait = min(self._moved_at + self.stall, self._end) - now
         if wait > 0:
             self._alarm = self._clock.call_later(wait, self._look)
             return

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from synapse.scheduling.lanes import Slots
-from synapse.worker.attempt import Answerer, Attempt, AttemptRules
+from synapse.scheduling.slots import Slots
+from synapse.worker.attempt import Attempt, AttemptRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from synapse.brokers.base import Broker, Lease
+    from synapse.providers.base import Provider
 
 log = structlog.get_logger("synapse.worker")
 
@@ -22,10 +23,10 @@ log = structlog.get_logger("synapse.worker")
 class Worker:
     """Runs up to `slots` attempts at once, each a task of the event loop that the worker owns."""
 
-    def __init__(self, broker: Broker, answerers: Mapping[str, Answerer], rules: AttemptRules, *, slots: int) -> None:
+    def __init__(self, broker: Broker, providers: Mapping[str, Provider], rules: AttemptRules, *, slots: int) -> None:
         """Take the broker to serve, the providers by name, the rules, and the number of slots."""
         self._broker = broker
-        self._answerers = answerers
+        self._providers = providers
         self._rules = rules
         self.slots = Slots(slots)
         self._running: set[asyncio.Task[None]] = set()
@@ -55,8 +56,8 @@ class Worker:
             self._starting = False
 
     def _start(self, lease: Lease, loop: asyncio.AbstractEventLoop) -> None:
-        self.slots.take(lease.task.lane)
-        attempt = Attempt(lease, self._answerers[lease.task.provider], self._broker, self._rules)
+        self.slots.take(lease.task)
+        attempt = Attempt(lease, self._providers[lease.task.provider], self._broker, self._rules)
         running = loop.create_task(attempt.run())
         self._running.add(running)
         lease.when_revoked(running.cancel)
@@ -64,10 +65,8 @@ class Worker:
 
     def _ended(self, lease: Lease, running: asyncio.Task[None]) -> None:
         self._running.discard(running)
-        full = self.slots.taken >= self.slots.total
-        self.slots.give_back(lease.task.lane)
-        if full:  # otherwise nobody waits for a slot
-            self._start_what_may()
+        self.slots.give_back(lease.task)
+        self._start_what_may()
         if not running.cancelled() and (exc := running.exception()) is not None:
             log.error("attempt failed by a fault of Synapse", task=lease.task.id, exc_info=exc)
 
