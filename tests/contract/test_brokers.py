@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from synapse.brokers.base import TaskEnd
-    from synapse.scheduling.credentials import CredentialPool
+    from synapse.scheduling.ledger import Ledger
 
 
 @asynccontextmanager
-async def memory(pools: Mapping[str, CredentialPool], *, max_size: int) -> AsyncIterator[Setting]:
+async def memory(ledgers: Mapping[str, Ledger], *, max_size: int) -> AsyncIterator[Setting]:
     """Open a memory broker."""
     clock = FakeClock()
     ends: list[TaskEnd] = []
-    broker = MemoryBroker(pools, clock=clock, max_size=max_size, on_end=ends.append)
+    broker = MemoryBroker(ledgers, clock=clock, max_size=max_size, on_end=ends.append)
     yield Setting(broker, clock, clock.elapse, ends)
 
 

@@ -52,6 +52,7 @@ class Account:
 
     __slots__ = (
         "charges",
+        "closed_at",
         "closed_until",
         "closed_why",
         "configured",
@@ -87,6 +88,7 @@ class Account:
         self.day_tokens = 0
         self.day_ends = 0.0
         self.running = 0
+        self.closed_at = 0.0
         self.closed_until = 0.0
         self.closed_why = ""
         self.strikes = 0
@@ -195,11 +197,11 @@ class Account:
             self.slow_start.over = True
         return news
 
-    def close(self, until: float, why: str) -> bool:
+    def close(self, now: float, until: float, why: str) -> bool:
         """Send nothing before an instant; return whether that is longer than was known."""
         if until <= self.closed_until:
             return False
-        self.closed_until, self.closed_why = until, why
+        self.closed_at, self.closed_until, self.closed_why = now, until, why
         return True
 
     def spend_day(self, measure: Measure) -> None:

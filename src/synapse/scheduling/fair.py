@@ -115,14 +115,13 @@ class FairQueue(Generic[T]):
     def ahead(self, queue: CallerQueue[T], number: int) -> int:
         """Count those that go before an item; if its caller is on hold: those that would if it were freed now."""
         rank = queue.rank(number)
-        start = max(self._virtual, queue.start) if queue.name in self._held else queue.start
-        tag = start + rank * queue.cost
-        ahead = rank
+        held = queue.name in self._held
+        tag = (max(self._virtual, queue.start) if held else queue.start) + rank * queue.cost
+        ahead = rank if held else 0
         for start, _, other in self._order:
             if start > tag:
                 break
-            if other is not queue:
-                ahead += other.before(tag, number)
+            ahead += other.before(tag, number)
         return ahead
 
     def upcoming(self) -> Iterator[T]:
@@ -139,7 +138,8 @@ class FairQueue(Generic[T]):
 
     def _leave(self, queue: CallerQueue[T]) -> None:
         if queue and queue.name not in self._held:
-            del self._order[bisect_left(self._order, queue.turn)]
+            order = self._order
+            del order[0 if order[0][2] is queue else bisect_left(order, queue.turn)]
 
     def _enter(self, queue: CallerQueue[T]) -> None:
         if queue.name not in self._held:

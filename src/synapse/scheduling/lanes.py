@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -79,7 +80,7 @@ class Lanes(Generic[T]):
         queue = band.push(item, number, task.caller, first=first, refund=refund)
         band.tokens += item.tokens
         self._places[task.id] = band, queue, number
-        return self.first(band.lane) is item
+        return band.first is item and self.first(band.lane) is item
 
     def first(self, lane: tuple[str, str]) -> T | None:
         """Return who goes next; None when nobody waits who is not on hold."""
@@ -154,13 +155,15 @@ class Lanes(Generic[T]):
                 band.free(caller_name)
 
     def _band(self, lane: tuple[str, str], band: Band) -> FairQueue[T]:
-        bands = self._lanes.setdefault(lane, [])
-        for there in bands:
+        bands = self._lanes.get(lane)
+        for there in bands or ():
             if there.band is band:
                 return there
         new: FairQueue[T] = FairQueue(lane, band, self._held)
-        bands.append(new)
-        bands.sort(key=lambda each: each.band.rank)
+        if bands is None:
+            self._lanes[lane] = [new]
+        else:
+            insort(bands, new, key=_rank)
         return new
 
     def _left(self, band: FairQueue[T], item: T) -> None:
@@ -170,3 +173,7 @@ class Lanes(Generic[T]):
             bands.remove(band)
             if not bands:
                 del self._lanes[band.lane]
+
+
+def _rank(queue: FairQueue[T]) -> int:
+    return queue.band.rank

@@ -52,6 +52,8 @@ class Terms(msgspec.Struct, frozen=True):
     """The environment variables that keys come from; none: it wants no key."""
     quotas: Mapping[str, Quota] = {}
     """Configured limits of each project, by model."""
+    quota: Quota = Quota()
+    """Those of models that are not among them."""
     shared_models: str = ""
     """The suffix of the models whose quota a project shares over all of them; empty: there are none."""
     interactive_reserve: float = 0.2
@@ -179,6 +181,11 @@ class Ledger:
         """Return all that may carry a model."""
         return self._models.get(model) or self._pool(model)
 
+    def count_limits(self) -> None:
+        """Look again which models have known limits."""
+        for pool in self._models.values():
+            pool.count_limits()
+
     def accounts(self) -> Iterable[Account]:
         """Go through all accounts there are."""
         return self._accounts.values()
@@ -250,7 +257,7 @@ class Ledger:
             return self._shared_quota
         if shared and scope.endswith(shared):
             return Quota()
-        return self.terms.quotas.get(scope, Quota())
+        return self.terms.quotas.get(scope, self.terms.quota)
 
 
 def _strictest(quotas: Iterable[Quota]) -> Quota:

@@ -52,7 +52,7 @@ def learn(pool: ModelPool, permit: Permit, failure: Failure, now: float, *, rand
         case FailureClass.CREDENTIAL_DEAD:
             news += _bench(permit, failure)
         case FailureClass.NOT_IN_TIER:
-            news += _close(account, permit, NEVER, "model is not in this project's tier", failure)
+            news += _close(account, permit, now, NEVER, "model is not in this project's tier", failure)
         case FailureClass.QUOTA_DAY:
             news += _spent(account, permit, failure, now)
         case FailureClass.QUOTA_MINUTE:
@@ -73,8 +73,8 @@ def _bench(permit: Permit, failure: Failure) -> list[News]:
     return [_news("credential benched", permit, NEVER, failure)]
 
 
-def _close(account: Account, permit: Permit, until: float, event: str, failure: Failure) -> list[News]:
-    return [_news(event, permit, until, failure)] if account.close(until, failure.message) else []
+def _close(account: Account, permit: Permit, now: float, until: float, event: str, failure: Failure) -> list[News]:
+    return [_news(event, permit, until, failure)] if account.close(now, until, failure.message) else []
 
 
 def _spent(account: Account, permit: Permit, failure: Failure, now: float) -> list[News]:
@@ -83,7 +83,7 @@ def _spent(account: Account, permit: Permit, failure: Failure, now: float) -> li
     for violation in failure.violations:
         account.spend_day(violation.measure)
     until = now + failure.retry_after if failure.retry_after else day_end(now, account.zone)
-    return news + _close(account, permit, until, "day's quota is used up", failure)
+    return news + _close(account, permit, now, until, "day's quota is used up", failure)
 
 
 def _full(account: Account, permit: Permit, failure: Failure, now: float) -> list[News]:
@@ -92,7 +92,7 @@ def _full(account: Account, permit: Permit, failure: Failure, now: float) -> lis
     if not any(violation.limit is not None for violation in failure.violations):
         account.slow_start.refused(account.requests)
     pause = min(failure.retry_after, _LONGEST_HINT) if failure.retry_after is not None else _QUOTA_PAUSE
-    return news + _close(account, permit, now + max(_SHORTEST_REST, pause), "quota is used up", failure)
+    return news + _close(account, permit, now, now + max(_SHORTEST_REST, pause), "quota is used up", failure)
 
 
 def _limits(account: Account, permit: Permit, failure: Failure) -> list[News]:
@@ -109,7 +109,7 @@ def _strike(account: Account, permit: Permit, failure: Failure, now: float, chan
     account.strikes += 1
     pause = max(longest * (0.5 + 0.5 * chance), min(failure.retry_after or 0.0, _LONGEST_HINT))
     account.slow_start.restart(account.running)
-    return _close(account, permit, now + pause, "refused without a reason", failure)
+    return _close(account, permit, now, now + pause, "refused without a reason", failure)
 
 
 def _broken(pool: ModelPool, permit: Permit, failure: Failure, now: float) -> list[News]:

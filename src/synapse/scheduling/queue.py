@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-UNIT = 720720 << 20
+UNIT = 720720 << 10
 """What a turn costs a caller of weight 1: divisible by the usual weights, so that tags, being integers, are exact."""
 
 _STALE = 32
@@ -101,13 +101,16 @@ class CallerQueue(Generic[T]):
         return self._numbers[place] if place < len(self._numbers) else None
 
     def before(self, tag: int, number: int) -> int:
-        """Count the items that have their turn before another caller's item of that start tag and number."""
-        if tag < self.start:
+        """Count the items that have their turn before an item of that start tag and number."""
+        gap = tag - self.start
+        if gap < 0:
             return 0
-        turns, rest = divmod(tag - self.start, self.cost)
-        if turns >= len(self._items):
-            return len(self._items)
-        return turns + 1 if rest or self._numbers[self._head + turns] < number else turns
+        turns = gap // self.cost
+        size = len(self._items)
+        if turns >= size:
+            return size
+        late = turns * self.cost == gap and self._numbers[self._head + turns] >= number
+        return turns if late else turns + 1
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from synapse.worker.watchdog import Bite, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
     from synapse.brokers.base import Broker, Lease
     from synapse.domain.clock import Clock
     from synapse.domain.credential import Credential

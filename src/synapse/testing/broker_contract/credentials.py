@@ -6,8 +6,8 @@ import asyncio
 
 from synapse.brokers.base import Lease
 from synapse.domain.errors import NoCredentials, ProviderFailed, WaitTooLong
+from synapse.domain.failure import Failure, FailureClass
 from synapse.domain.task import TaskState
-from synapse.scheduling.credentials import NEVER, Rest
 from synapse.scheduling.settlement import Fail, Retry
 from synapse.testing.broker_contract.stage import (
     MODEL,
@@ -29,7 +29,7 @@ async def a_dead_credential_is_passed_over(open_setting: OpenSetting) -> None:
         lease = await stage.lease()
         dead = _project(lease)
 
-        await stage.settle(lease, _walk_on(lease, NEVER, whole_key=True))
+        await stage.settle(lease, _dead())
 
         again = await stage.lease()
         assert again.task == lease.task
@@ -46,9 +46,9 @@ async def without_a_live_credential_those_who_wait_are_told(open_setting: OpenSe
         leases = [await stage.lease() for _ in range(3)]
 
         for lease in leases[:2]:
-            await stage.settle(lease, _walk_on(lease, NEVER, whole_key=True))
+            await stage.settle(lease, _dead())
         await stage.lease_nothing()
-        await stage.settle(leases[2], _walk_on(leases[2], NEVER, whole_key=True))
+        await stage.settle(leases[2], _dead())
         await stage.lease_nothing()
 
         for reader in readers:
@@ -115,7 +115,7 @@ async def who_comes_back_impatient_is_refused_too(open_setting: OpenSetting) -> 
         await stage.submit(max_wait=600.0)
         runner = await stage.submit(max_wait=30.0)
         first, second = await stage.lease(), await stage.lease()
-        await stage.settle(first, _walk_on(first, stage.clock.now() + 32.0))
+        await stage.settle(first, _walk_on(32.0))
         await stage.lease_nothing()
 
         await stage.settle(second, Retry(0.0, counted=True, reason="failed"))
@@ -130,10 +130,10 @@ async def a_longer_rest_is_told_to_those_who_wait(open_setting: OpenSetting) -> 
     async with staged(open_setting, keys("a")) as stage:
         reader, _ = await stage.submit(max_wait=40.0), await stage.submit(max_wait=600.0)
         first, second = await stage.lease(), await stage.lease()
-        await stage.settle(first, _walk_on(first, stage.clock.now() + 32.0))
+        await stage.settle(first, _walk_on(32.0))
         await stage.lease_nothing()
 
-        await stage.settle(second, _walk_on(second, stage.clock.now() + 64.0))
+        await stage.settle(second, _walk_on(64.0))
         await stage.lease_nothing()
 
         assert (await reader.error()).retry_after == 64.0
@@ -162,7 +162,7 @@ async def a_failed_task_rests_its_credential_too(open_setting: OpenSetting) -> N
         lease = await stage.lease()
         await stage.broker.cancel(reader.task.id)
 
-        await stage.settle(lease, Fail(ProviderFailed("used up"), _resting(lease, stage.clock.now() + 32.0)))
+        await stage.settle(lease, Fail(ProviderFailed("used up"), _used_up(32.0)))
 
         await refused(WaitTooLong, stage.broker.enqueue(make_task("next", max_wait=31.0)))
 
@@ -182,16 +182,19 @@ async def keys_are_used_evenly(open_setting: OpenSetting) -> None:
 async def _rest(stage: Stage, seconds: float) -> None:
     """Lease the next task; come back with its model closed for so long."""
     lease = await stage.lease()
-    await stage.settle(lease, _walk_on(lease, stage.clock.now() + seconds))
+    await stage.settle(lease, _walk_on(seconds))
 
 
-def _walk_on(lease: Lease, until: float, *, whole_key: bool = False) -> Retry:
-    return Retry(0.0, counted=False, reason="used up", rest=_resting(lease, until, whole_key=whole_key))
+def _walk_on(seconds: float) -> Retry:
+    return Retry(0.0, counted=False, reason="used up", failure=_used_up(seconds))
 
 
-def _resting(lease: Lease, until: float, *, whole_key: bool = False) -> Rest:
-    assert lease.credential is not None
-    return Rest(lease.credential, None if whole_key else lease.task.model, until, "used up")
+def _dead() -> Retry:
+    return Retry(0.0, counted=False, reason="dead", failure=Failure(FailureClass.CREDENTIAL_DEAD, "dead"))
+
+
+def _used_up(seconds: float) -> Failure:
+    return Failure(FailureClass.QUOTA_MINUTE, "used up", retry_after=seconds)
 
 
 def _project(lease: Lease) -> str:

@@ -64,13 +64,13 @@ async def a_lane_with_all_slots_leaves_another_its_share(open_setting: OpenSetti
             await stage.submit("late")
 
         shares = [await stage.lease() for _ in range(2)]
-        assert {lease.task.lane for lease in shares} == {"late"}
+        assert {lease.task.model for lease in shares} == {"late"}
         await stage.lease_nothing()
 
         await stage.succeed(held[0])
         await stage.lease_nothing()
         await stage.succeed(shares[0])
-        assert (await stage.lease()).task.lane == "late"
+        assert (await stage.lease()).task.model == "late"
 
 
 async def the_lane_that_runs_least_goes_first(open_setting: OpenSetting) -> None:
@@ -79,7 +79,7 @@ async def the_lane_that_runs_least_goes_first(open_setting: OpenSetting) -> None
         for model in ("a", "a", "a", "b", "b", "b"):
             await stage.submit(model)
 
-        lanes = [(await stage.lease()).task.lane for _ in range(4)]
+        lanes = [(await stage.lease()).task.model for _ in range(4)]
 
         assert sorted(lanes) == ["a", "a", "b", "b"]
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -15,12 +16,13 @@ from synapse.domain.clock import Clock
 from synapse.domain.credential import Credential
 from synapse.domain.errors import SynapseError
 from synapse.domain.events import Delta, Entry, Error, Finish, FinishReason
+from synapse.domain.quota import Quota
 from synapse.domain.request import prompt_request
 from synapse.domain.task import Task, TaskState
 from synapse.domain.usage import Usage
-from synapse.scheduling.credentials import CredentialPool
-from synapse.scheduling.lanes import Slots
+from synapse.scheduling.ledger import Ledger, Terms
 from synapse.scheduling.settlement import Settlement, Succeed
+from synapse.scheduling.slots import Slots
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -28,6 +30,8 @@ E = TypeVar("E", bound=BaseException)
 PROVIDER = "p"
 MODEL = "m"
 FINISH = Finish(FinishReason.STOP, Usage(3, 5, total_tokens=8))
+PLENTY = Quota(rpm=10_000)
+"""A limit that no scenario reaches; known, so that nobody starts slowly to find it."""
 _PROMPTLY = 5.0
 """Real seconds within which everything happens that is not waited for on the setting's clock."""
 
@@ -45,9 +49,9 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class OpenSetting(Protocol):
-    """Opens an empty broker with these credentials of providers, for so many waiting tasks."""
+    """Opens an empty broker with these ledgers of providers, for so many waiting tasks."""
 
-    def __call__(self, pools: Mapping[str, CredentialPool], *, max_size: int) -> AbstractAsyncContextManager[Setting]:
+    def __call__(self, ledgers: Mapping[str, Ledger], *, max_size: int) -> AbstractAsyncContextManager[Setting]:
         """Open it for the length of a block."""
 
 
@@ -65,13 +69,14 @@ def make_task(
 ) -> Task:
     """Make a task for the provider `p`; its lane and the provider's model have one name."""
     request = prompt_request(model, f"prompt of {task_id}", stream=stream)
-    return Task(task_id, request, PROVIDER, model, "anonymous", created_at, max_wait, timeout)
+    return Task(task_id, request, PROVIDER, model, created_at, max_wait, timeout)
 
 
-def keys(*names: str) -> CredentialPool:
-    """Make the pool of provider `p`, with keys that are projects of their own; without names, one that wants no key."""
+def keys(*names: str, quota: Quota = PLENTY) -> Ledger:
+    """Make the ledger of provider `p`, with keys that are projects of their own; without names it wants no key."""
     credentials = [Credential(name, f"key-of-{name}") for name in names]
-    return CredentialPool(PROVIDER, credentials, variables=("P_API_KEYS",) if names else ())
+    terms = Terms(PROVIDER, ZoneInfo("UTC"), variables=("P_API_KEYS",) if names else (), quota=quota)
+    return Ledger(terms, credentials)
 
 
 async def promptly(awaitable: Awaitable[T], what: str) -> T:
@@ -183,7 +188,7 @@ class Stage:
         lease = self.broker.lease(self.slots)
         if lease is None:
             lease = await self._lease_when_ready()
-        self.slots.take(lease.task.lane)
+        self.slots.take(lease.task)
         revoked = self.revocations[lease] = asyncio.Event()
         lease.when_revoked(revoked.set)
         return lease
@@ -216,7 +221,7 @@ class Stage:
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """Settle, and have the slot again."""
         await promptly(self.broker.settle(lease, settlement), "settling")
-        self.slots.give_back(lease.task.lane)
+        self.slots.give_back(lease.task)
 
     async def succeed(self, lease: Lease, *texts: str) -> None:
         """Publish an answer and end it."""
@@ -245,11 +250,11 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    open_setting: OpenSetting, pool: CredentialPool | None = None, *, max_size: int = 1000, slots: int = 1000
+    open_setting: OpenSetting, ledger: Ledger | None = None, *, max_size: int = 1000, slots: int = 1000
 ) -> AsyncIterator[Stage]:
     """Open a stage; at the end of the block, when all readers have left, check that nothing is left behind."""
-    pools = {PROVIDER: pool if pool is not None else keys()}
-    async with open_setting(pools, max_size=max_size) as setting, AsyncExitStack() as leaving:
+    ledgers = {PROVIDER: ledger if ledger is not None else keys()}
+    async with open_setting(ledgers, max_size=max_size) as setting, AsyncExitStack() as leaving:
         stage = Stage(setting, Slots(slots))
         yield stage
         for reader in stage.readers:
