@@ -10,26 +10,30 @@ import os
 import random
 import resource
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from synapse.brokers.bookkeeping import remembering
 from synapse.brokers.memory import MemoryBroker
-from synapse.config import cpu_cores
+from synapse.config import cpu_cores, known_callers
 from synapse.domain.clock import SystemClock
 from synapse.domain.errors import ShuttingDown
+from synapse.domain.task import Route
 from synapse.providers.http import HttpProvider, open_session
 from synapse.providers.simulator import SimulatorProvider
 from synapse.providers.wires import gemini, openai
-from synapse.scheduling.credentials import CredentialPool
+from synapse.scheduling.ledger import Ledger, Terms
 from synapse.scheduling.policy import RetryRules
+from synapse.server.callers import Callers
 from synapse.server.grpc import listener as grpc_listener
 from synapse.server.http import listener as http_listener
 from synapse.server.http.app import HttpApp
-from synapse.service import Limits, Model, Service
+from synapse.service import Limits, Service
 from synapse.task_log import open_task_log
-from synapse.worker.attempt import Answerer, AttemptRules
+from synapse.worker.attempt import AttemptRules
 from synapse.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from synapse.brokers.base import TaskEnd
     from synapse.config import Config
     from synapse.domain.clock import Clock
+    from synapse.domain.standing import KeyStanding
     from synapse.providers.base import Provider
     from synapse.providers.catalog import ProviderPlan
     from synapse.server.grpc.listener import GrpcPort
@@ -92,22 +97,30 @@ async def running(
 ) -> AsyncGenerator[App, None]:
     """Run a whole Synapse while the block lasts: one process, all parts. `on_end` is told of each task's end."""
     clock = clock or SystemClock()
-    pools = {plan.name: CredentialPool(plan.name, plan.credentials, variables=plan.key_variables) for plan in plans}
-    broker = MemoryBroker(pools, clock=clock, max_size=config.queue.max_size, on_end=on_end)
-    models = {code: Model(plan.name, name) for plan in plans for code, name in plan.models.items()}
-    limits = Limits(config.queue.max_wait, config.queue.timeout)
-    service = Service(broker, models, clock=clock, new_id=lambda: new_task_id(clock), limits=limits)
+    ledgers = {plan.name: _ledger(plan, config) for plan in plans}
     async with contextlib.AsyncExitStack() as parts:
+        path = Path(config.store.path) if config.store.path is not None else None
+        broker = MemoryBroker(
+            ledgers,
+            clock=clock,
+            max_size=config.queue.max_size,
+            interactive_reserve=config.scheduling.interactive_reserve,
+            on_end=on_end,
+            on_change=await parts.enter_async_context(remembering(ledgers, path, clock)),
+        )
+        service = _service(config, plans, broker, ledgers, clock)
+        callers = Callers(known_callers(config.server.callers, environ))
         session = await parts.enter_async_context(open_session(config.providers.connect_timeout))
-        answerers = {plan.name: Answerer(_provider(plan, session, environ), ZoneInfo(plan.day_zone)) for plan in plans}
+        providers = {plan.name: _provider(plan, session, environ) for plan in plans}
         slots = config.worker.slots(cores)
-        worker = Worker(broker, answerers, _rules(config, clock), slots=slots)
+        worker = Worker(broker, providers, _rules(config, clock), slots=slots)
         await parts.enter_async_context(_in_background(worker))
         tls = (config.server.tls.cert, config.server.tls.key) if config.server.tls is not None else None
         http_app = HttpApp(
             service,
             max_request_bytes=config.server.max_request_bytes,
             keepalive_seconds=config.server.keepalive_seconds,
+            callers=callers,
         )
         http_port = await parts.enter_async_context(
             http_listener.listening(http_app, config.server.host, config.server.http_port, tls=tls)
@@ -119,6 +132,7 @@ async def running(
                 config.server.grpc_port,
                 keepalive_seconds=config.server.keepalive_seconds,
                 tls=tls,
+                callers=callers,
             )
         )
         yield App(service, broker, worker, http_port=http_port, grpc=grpc)
@@ -134,6 +148,37 @@ async def _in_background(worker: Worker) -> AsyncGenerator[None, None]:
         await asyncio.gather(running_worker, return_exceptions=True)
 
 
+def _ledger(plan: ProviderPlan, config: Config) -> Ledger:
+    terms = Terms(
+        plan.name,
+        ZoneInfo(plan.day_zone),
+        variables=plan.key_variables,
+        quotas=plan.quotas,
+        shared_models=plan.shared_models,
+        interactive_reserve=config.scheduling.interactive_reserve,
+    )
+    return Ledger(terms, plan.credentials, random=random.random)
+
+
+def _service(
+    config: Config, plans: Sequence[ProviderPlan], broker: MemoryBroker, ledgers: Mapping[str, Ledger], clock: Clock
+) -> Service:
+    def keys() -> list[KeyStanding]:
+        now = clock.now()
+        return [standing for ledger in ledgers.values() for standing in ledger.standings(now)]
+
+    return Service(
+        broker,
+        {code: Route(code, plan.name, name) for plan in plans for code, name in plan.models.items()},
+        clock=clock,
+        new_id=lambda: new_task_id(clock),
+        limits=Limits(config.queue.max_wait, config.queue.timeout),
+        fallbacks={code: others for plan in plans for code, others in plan.fallbacks.items()},
+        fallback_after=config.scheduling.fallback_after,
+        keys=keys,
+    )
+
+
 def _provider(plan: ProviderPlan, session: aiohttp.ClientSession, environ: Mapping[str, str]) -> Provider:
     if plan.simulation is not None:
         return SimulatorProvider(tokens_per_second=plan.simulation.tokens_per_second, tokens=plan.simulation.tokens)
@@ -143,7 +188,14 @@ def _provider(plan: ProviderPlan, session: aiohttp.ClientSession, environ: Mappi
 def _rules(config: Config, clock: Clock) -> AttemptRules:
     retry = RetryRules(config.retry.max_attempts, config.retry.base_delay, config.retry.max_delay)
     providers = config.providers
-    return AttemptRules(retry, providers.stall_timeout, providers.answer_timeout, clock, random.random)
+    return AttemptRules(
+        retry,
+        first_event_timeout=providers.first_event_timeout,
+        stall_timeout=providers.stall_timeout,
+        answer_timeout=providers.answer_timeout,
+        clock=clock,
+        random=random.random,
+    )
 
 
 def new_task_id(clock: Clock) -> str:

@@ -126,6 +126,18 @@ class BrokerStats(msgspec.Struct, frozen=True):
     """Of which anything is kept in memory, ended ones that are still read included."""
 
 
+class OnChange(Protocol):
+    """Is told that a ledger has changed."""
+
+    def __call__(self, *, urgent: bool) -> object:
+        """Keep that, at once where it must not be lost."""
+
+
+def nobody(*, urgent: bool) -> None:
+    """Keep nothing."""
+    del urgent
+
+
 class Broker(Protocol):
     """Where tasks wait, who holds them, and the log of what happened to each."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 import structlog
 
-from synapse.brokers.base import BrokerStats, Lease, LeaseLost, Place, TaskEnd
+from synapse.brokers.base import BrokerStats, Lease, LeaseLost, OnChange, Place, TaskEnd, nobody
 from synapse.brokers.held import Held
 from synapse.brokers.log import EventLog
 from synapse.domain.errors import Cancelled, Expired, NoCredentials, QueueFull, SynapseError, WaitTooLong
@@ -77,11 +77,11 @@ class MemoryBroker:
         max_size: int,
         interactive_reserve: float = 0.2,
         on_end: Callable[[TaskEnd], object] = lambda _: None,
-        on_change: Callable[[], object] = lambda: None,
+        on_change: OnChange = nobody,
     ) -> None:
         """Take each provider's ledger, the most tasks that may wait, and the share of slots kept from batch work.
 
-        `on_end` is told of each task's end, `on_change` that a ledger has changed.
+        `on_end` is told of each task's end, `on_change` that a ledger has changed, and whether that must not be lost.
         """
         self._ledgers = ledgers
         self._clock = clock
@@ -204,7 +204,7 @@ class MemoryBroker:
     def hear(self, lease: Lease, headroom: Sequence[Headroom]) -> None:
         """Take what the provider said of its limits beside the answer."""
         self._ledgers[lease.task.provider].hear(lease.permit, headroom, self._clock.now())
-        self._on_change()
+        self._on_change(urgent=False)
 
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """End the lease; state, last entry and ledger change together."""
@@ -227,7 +227,7 @@ class MemoryBroker:
             self._scheduler.wake_provider(task.provider)
         for each in news:
             _tell(task.provider, each, self._clock.now())
-        self._on_change()
+        self._on_change(urgent=bool(news))
 
     def _settle(self, held: Held, settlement: Settlement) -> None:
         match settlement:
@@ -284,6 +284,8 @@ class MemoryBroker:
 
     def _start(self, held: Held, permit: Permit) -> Lease:
         self._running += 1
+        if permit.spends_day:
+            self._on_change(urgent=True)
         return held.start(permit, self._clock.monotonic())
 
     def _requeue(self, held: Held, retry: Retry) -> None:

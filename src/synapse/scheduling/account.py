@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 MARGIN = 1.0
-"""Seconds. A provider counts a request when it arrives, later than we send it by a delay that varies by less than this.
+"""Seconds. A provider counts a request when it arrives, later than it was sent, by a delay that varies by less.
 
 Two requests sent a minute and the margin apart arrive a minute apart at least; so no minute of the provider's, whether
 it trails or begins with the clock's, ever holds more than one of ours.

@@ -10,7 +10,7 @@ import msgspec
 
 from synapse.domain.caller import Band
 from synapse.domain.credential import Credential
-from synapse.domain.quota import Measure, Quota
+from synapse.domain.quota import Quota
 from synapse.domain.standing import KeyStanding
 from synapse.scheduling.account import NEVER, Account, Charge
 from synapse.scheduling.lessons import learn, works
@@ -40,6 +40,11 @@ class Permit(msgspec.Struct, gc=False):
     """Whether it is counted as demand of the bands above batch."""
     probe: bool
     """Whether it is the one request that an open circuit lets pass."""
+
+    @property
+    def spends_day(self) -> bool:
+        """Whether it takes from a limit of a day, which is soon enough used up to be careful with."""
+        return any(account.quota.rpd is not None for account in self.carrier.accounts)
 
 
 class Terms(msgspec.Struct, frozen=True):

@@ -52,7 +52,7 @@ def learn(pool: ModelPool, permit: Permit, failure: Failure, now: float, *, rand
         case FailureClass.CREDENTIAL_DEAD:
             news += _bench(permit, failure)
         case FailureClass.NOT_IN_TIER:
-            news += _close(account, permit, now, NEVER, "model is not in this project's tier", failure)
+            news += _close(account, _news("model is not in this project's tier", permit, NEVER, failure), now)
         case FailureClass.QUOTA_DAY:
             news += _spent(account, permit, failure, now)
         case FailureClass.QUOTA_MINUTE:
@@ -73,17 +73,17 @@ def _bench(permit: Permit, failure: Failure) -> list[News]:
     return [_news("credential benched", permit, NEVER, failure)]
 
 
-def _close(account: Account, permit: Permit, now: float, until: float, event: str, failure: Failure) -> list[News]:
-    return [_news(event, permit, until, failure)] if account.close(now, until, failure.message) else []
+def _close(account: Account, news: News, now: float) -> list[News]:
+    return [news] if account.close(now, news.until or now, news.reason) else []
 
 
 def _spent(account: Account, permit: Permit, failure: Failure, now: float) -> list[News]:
-    """A day is used up: close until it ends. Where the provider said when that is, it knows better than the calendar."""
+    """A day is used up: close until it ends. A provider that says when knows best."""
     news = _limits(account, permit, failure)
     for violation in failure.violations:
         account.spend_day(violation.measure)
     until = now + failure.retry_after if failure.retry_after else day_end(now, account.zone)
-    return news + _close(account, permit, now, until, "day's quota is used up", failure)
+    return news + _close(account, _news("day's quota is used up", permit, until, failure), now)
 
 
 def _full(account: Account, permit: Permit, failure: Failure, now: float) -> list[News]:
@@ -92,7 +92,7 @@ def _full(account: Account, permit: Permit, failure: Failure, now: float) -> lis
     if not any(violation.limit is not None for violation in failure.violations):
         account.slow_start.refused(account.requests)
     pause = min(failure.retry_after, _LONGEST_HINT) if failure.retry_after is not None else _QUOTA_PAUSE
-    return news + _close(account, permit, now, now + max(_SHORTEST_REST, pause), "quota is used up", failure)
+    return news + _close(account, _news("quota is used up", permit, now + max(_SHORTEST_REST, pause), failure), now)
 
 
 def _limits(account: Account, permit: Permit, failure: Failure) -> list[News]:
@@ -109,7 +109,7 @@ def _strike(account: Account, permit: Permit, failure: Failure, now: float, chan
     account.strikes += 1
     pause = max(longest * (0.5 + 0.5 * chance), min(failure.retry_after or 0.0, _LONGEST_HINT))
     account.slow_start.restart(account.running)
-    return _close(account, permit, now, now + pause, "refused without a reason", failure)
+    return _close(account, _news("refused without a reason", permit, now + pause, failure), now)
 
 
 def _broken(pool: ModelPool, permit: Permit, failure: Failure, now: float) -> list[News]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from synapse.domain.request import Image, Request
 
 _BYTES_PER_TOKEN = 4
-"""Gemini's documentation: a token is about four characters. See https://ai.google.dev/gemini-api/docs/tokens"""
+"""A token is about four characters, says https://ai.google.dev/gemini-api/docs/tokens of Gemini. Bytes, because letters
+of other scripts are more tokens."""
 _SHORT = 4096
 """Characters up to which splitting a text to count its words costs next to nothing."""
 _PER_MESSAGE = 4
 """What parts a message from the one before it."""
 _PER_IMAGE = 258
-"""What an image counts for by the same documentation; a large one counts this for each of its tiles."""
+"""By the same page, what an image of up to 384 x 384 pixels counts for, and each tile of 768 x 768 of a larger one: the
+least that an image can be."""
 
 
 def estimate_input_tokens(request: Request) -> int:
