@@ -7,28 +7,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from synapse.domain.errors import ModelNotFound, ShuttingDown
+from synapse.domain.caller import ANONYMOUS
+from synapse.domain.errors import InvalidRequest, ModelNotFound, PermissionDenied, ShuttingDown
 from synapse.domain.events import Delta, Error, Finish, Restart
 from synapse.domain.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from synapse.brokers.base import Broker, Subscription
+    from synapse.brokers.base import Broker, Place, Subscription
+    from synapse.domain.caller import Band, Caller
     from synapse.domain.clock import Clock
     from synapse.domain.events import Entry
     from synapse.domain.request import Request
+    from synapse.domain.standing import KeyStanding
+    from synapse.domain.task import Route
 
 _LONGEST_CODE = 200
 """Characters of an unknown model code that are looked at, and sent back: a caller may send megabytes."""
-
-
-class Model(msgspec.Struct, frozen=True):
-    """What a model code stands for."""
-
-    provider: str
-    name: str
-    """The provider's name for the model."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -51,18 +47,28 @@ class Service:
     def __init__(
         self,
         broker: Broker,
-        models: Mapping[str, Model],
+        models: Mapping[str, Route],
         *,
         clock: Clock,
         new_id: Callable[[], str],
         limits: Limits,
+        fallbacks: Mapping[str, Sequence[str]] | None = None,
+        fallback_after: float = 30.0,
+        keys: Callable[[], list[KeyStanding]] = list,
     ) -> None:
-        """Take the broker, the models by code, where ids come from, and the limits that hold by default."""
+        """Take the broker, where each model code leads, where ids come from, and the limits that hold by default.
+
+        `fallbacks` has the codes that answer in the place of one, by that one; `fallback_after` is in seconds; `keys`
+        tells how the keys of the providers stand.
+        """
         self._broker = broker
         self._models = models
         self._clock = clock
         self._new_id = new_id
         self._limits = limits
+        self._fallbacks = {code: tuple(models[other] for other in others) for code, others in (fallbacks or {}).items()}
+        self._fallback_after = fallback_after
+        self._keys = keys
         self._draining = False
 
     @property
@@ -70,39 +76,56 @@ class Service:
         """Whether nothing new is taken any more."""
         return self._draining
 
-    def models(self) -> list[str]:
-        """List the model codes, in the order of the configuration."""
-        return list(self._models)
+    def models(self, caller: Caller = ANONYMOUS) -> list[str]:
+        """List the model codes that a caller may use, in the order of the configuration."""
+        return [code for code in self._models if _may_use(caller, code)]
+
+    def keys(self, caller: Caller) -> list[KeyStanding]:
+        """Say how the keys of the providers stand. Raises `PermissionDenied` for a caller who may not see that."""
+        if not caller.admin:
+            raise PermissionDenied(
+                f"the caller {caller.name!r} may not see the keys: `admin: true` in server.callers would let it"
+            )
+        return self._keys()
 
     async def submit(
         self,
         request: Request,
         *,
+        caller: Caller = ANONYMOUS,
+        priority: Band | None = None,
         max_wait: float | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the task's, not that of this call
+        fallbacks: Sequence[str] | None = None,
     ) -> Task:
         """Accept a request as an attached task; its caller then follows it.
 
-        `max_wait` and `timeout` are seconds, the configured ones where None. Raises `ModelNotFound`, `ShuttingDown`,
-        and what `Broker.enqueue` raises.
+        `priority` is the caller's own band where None, and never a more urgent one. `max_wait` and `timeout` are
+        seconds, the configured ones where None. `fallbacks` are model codes, those of the request's model where None.
+        Raises `ModelNotFound`, `PermissionDenied`, `InvalidRequest`, `ShuttingDown`, and what `Broker.enqueue` raises.
         """
         if self._draining:
             raise ShuttingDown("the server is shutting down and takes nothing new: try again shortly", retry_after=1.0)
-        model = self._models.get(request.model)
-        if model is None:
-            raise self._no_such_model(request.model)
+        route = self._route(request.model, caller)
         task = Task(
             id=self._new_id(),
             request=request,
-            provider=model.provider,
-            model=model.name,
-            caller="anonymous",
+            provider=route.provider,
+            model=route.model,
             created_at=self._clock.now(),
             max_wait=self._limits.max_wait if max_wait is None else max_wait,
             timeout=self._limits.timeout if timeout is None else timeout,
+            caller=caller,
+            band=caller.band if priority is None else _less_urgent(caller.band, priority),
+            fallbacks=self._fallbacks_of(route.code, caller, fallbacks),
+            fallback_after=self._fallback_after,
         )
         await self._broker.enqueue(task)
         return task
+
+    def place(self, task_id: str) -> Place | None:
+        """Say where a task stands in its lane; None when it does not wait."""
+        return self._broker.place(task_id)
 
     def follow(self, task: Task) -> Subscription:
         """Read a task's log. Ceasing to, before the end, cancels the task."""
@@ -116,13 +139,65 @@ class Service:
         """Take nothing new from now on; what is accepted goes on."""
         self._draining = True
 
-    def _no_such_model(self, code: str) -> ModelNotFound:
-        code = code if len(code) <= _LONGEST_CODE else f"{code[:_LONGEST_CODE]}…"
-        near = difflib.get_close_matches(code, self._models, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else "."
+    def _route(self, code: str, caller: Caller) -> Route:
+        route = self._models.get(code)
+        if route is None:
+            raise self._no_such_model(code, caller)
+        if not _may_use(caller, code):
+            raise self._not_allowed("model_code", code, caller)
+        return route
+
+    def _fallbacks_of(self, code: str, caller: Caller, asked: Sequence[str] | None) -> tuple[Route, ...]:
+        if asked is not None:
+            return tuple(self._asked_fallbacks(code, caller, asked))
+        configured = self._fallbacks.get(code, ())
+        if caller.models is None:
+            return configured
+        return tuple(route for route in configured if _may_use(caller, route.code))
+
+    def _asked_fallbacks(self, code: str, caller: Caller, asked: Sequence[str]) -> Iterable[Route]:
+        seen = {code}
+        for index, other in enumerate(asked):
+            field = f"fallbacks[{index}]"
+            route = self._models.get(other)
+            if route is None:
+                message = f"{field}: there is no model {_shown(other)}{self._those_there_are(other, caller)}"
+                raise InvalidRequest(message, field=field)
+            if not _may_use(caller, other):
+                raise self._not_allowed(field, other, caller)
+            if other in seen:
+                raise InvalidRequest(f"{field}: {other!r} is asked for already; name each model once", field=field)
+            seen.add(other)
+            yield route
+
+    def _no_such_model(self, code: str, caller: Caller) -> ModelNotFound:
         return ModelNotFound(
-            f"there is no model {code!r}{hint} The models are: {', '.join(self._models)}", field="model_code"
+            f"there is no model {_shown(code)}{self._those_there_are(code, caller)}", field="model_code"
         )
+
+    def _not_allowed(self, field: str, code: str, caller: Caller) -> PermissionDenied:
+        may = ", ".join(self.models(caller))
+        return PermissionDenied(
+            f"{field}: the caller {caller.name!r} may not use the model {code!r}; it may use {may}", field=field
+        )
+
+    def _those_there_are(self, code: str, caller: Caller) -> str:
+        models = self.models(caller)
+        near = difflib.get_close_matches(code[:_LONGEST_CODE], models, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else "."
+        return f"{hint} The models are: {', '.join(models)}"
+
+
+def _may_use(caller: Caller, code: str) -> bool:
+    return caller.models is None or code in caller.models
+
+
+def _less_urgent(one: Band, other: Band) -> Band:
+    return max(one, other, key=lambda band: band.rank)
+
+
+def _shown(code: str) -> str:
+    return repr(code if len(code) <= _LONGEST_CODE else f"{code[:_LONGEST_CODE]}…")
 
 
 class Collector:

@@ -2,6 +2,8 @@
 
 SynapseError
   InvalidRequest          the request itself is wrong; says which field and what was expected
+  Unauthenticated         no key of a caller came along, or one that is nobody's
+  PermissionDenied        the caller may not do this; names what it may
   ModelNotFound           no such model code; names those there are
   NotFound                no such route
   MethodNotAllowed        the route is there, for another HTTP method
@@ -54,6 +56,18 @@ class InvalidRequest(SynapseError):
     """The request cannot be understood or honoured; sending it again will not help."""
 
     code = "invalid_request"
+
+
+class Unauthenticated(SynapseError):
+    """Who sent this is not known: it came without a key, or with one that no caller has."""
+
+    code = "unauthenticated"
+
+
+class PermissionDenied(SynapseError):
+    """The caller is known, and may not do this."""
+
+    code = "permission_denied"
 
 
 class ModelNotFound(SynapseError):
@@ -136,6 +150,8 @@ class InternalError(SynapseError):
 
 ERRORS: dict[str, Row] = {
     InvalidRequest.code: Row(400, "INVALID_ARGUMENT"),
+    Unauthenticated.code: Row(401, "UNAUTHENTICATED"),
+    PermissionDenied.code: Row(403, "PERMISSION_DENIED"),
     ModelNotFound.code: Row(404, "NOT_FOUND"),
     NotFound.code: Row(404, "UNIMPLEMENTED"),
     MethodNotAllowed.code: Row(405, "UNIMPLEMENTED"),

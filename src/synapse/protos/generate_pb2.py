@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsynapse/protos/generate.proto\x12\x07synapse\"\xa6\x01\n\x10GenerationConfig\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1a\n\routput_length\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x10\n\x0e_output_length\"\xce\x01\n\x07Request\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x12\n\nmodel_code\x18\x02 \x01(\t\x12\x0e\n\x06stream\x18\x03 \x01(\x08\x12.\n\x06\x63onfig\x18\x04 \x01(\x0b\x32\x19.synapse.GenerationConfigH\x00\x88\x01\x01\x12\x0e\n\x06images\x18\x05 \x03(\x0c\x12\x15\n\x08max_wait\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x07timeout\x18\x07 \x01(\x01H\x02\x88\x01\x01\x42\t\n\x07_configB\x0b\n\t_max_waitB\n\n\x08_timeout\"z\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x17\n\x0fthinking_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\"\xce\x01\n\x08Response\x12$\n\x04type\x18\x01 \x01(\x0e\x32\x16.synapse.Response.Type\x12\r\n\x05\x63hunk\x18\x02 \x01(\t\x12\x1a\n\rfinish_reason\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x0e.synapse.UsageH\x01\x88\x01\x01\x12\x0f\n\x07task_id\x18\x05 \x01(\t\" \n\x04Type\x12\t\n\x05\x43HUNK\x10\x00\x12\r\n\tKEEPALIVE\x10\x01\x42\x10\n\x0e_finish_reasonB\x08\n\x06_usage\"\x13\n\x11ListModelsRequest\"$\n\x12ListModelsResponse\x12\x0e\n\x06models\x18\x01 \x03(\t2\x88\x01\n\x08Generate\x12\x35\n\x0cGenerateTask\x12\x10.synapse.Request\x1a\x11.synapse.Response0\x01\x12\x45\n\nListModels\x12\x1a.synapse.ListModelsRequest\x1a\x1b.synapse.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsynapse/protos/generate.proto\x12\x07synapse\"\xa6\x01\n\x10GenerationConfig\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1a\n\routput_length\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x10\n\x0e_output_length\"\xf3\x01\n\x07Request\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x12\n\nmodel_code\x18\x02 \x01(\t\x12\x0e\n\x06stream\x18\x03 \x01(\x08\x12.\n\x06\x63onfig\x18\x04 \x01(\x0b\x32\x19.synapse.GenerationConfigH\x00\x88\x01\x01\x12\x0e\n\x06images\x18\x05 \x03(\x0c\x12\x15\n\x08max_wait\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x07timeout\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x10\n\x08priority\x18\x08 \x01(\t\x12\x11\n\tfallbacks\x18\t \x03(\tB\t\n\x07_configB\x0b\n\t_max_waitB\n\n\x08_timeout\"z\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x17\n\x0fthinking_tokens\x18\x03 \x01(\x03\x12\x15\n\rcached_tokens\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\"\x9e\x02\n\x08Response\x12$\n\x04type\x18\x01 \x01(\x0e\x32\x16.synapse.Response.Type\x12\r\n\x05\x63hunk\x18\x02 \x01(\t\x12\x1a\n\rfinish_reason\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x0e.synapse.UsageH\x01\x88\x01\x01\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\x05\x12\x18\n\x0b\x65ta_seconds\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\nmodel_code\x18\x08 \x01(\t\" \n\x04Type\x12\t\n\x05\x43HUNK\x10\x00\x12\r\n\tKEEPALIVE\x10\x01\x42\x10\n\x0e_finish_reasonB\x08\n\x06_usageB\x0e\n\x0c_eta_seconds\"\x13\n\x11ListModelsRequest\"$\n\x12ListModelsResponse\x12\x0e\n\x06models\x18\x01 \x03(\t2\x88\x01\n\x08Generate\x12\x35\n\x0cGenerateTask\x12\x10.synapse.Request\x1a\x11.synapse.Response0\x01\x12\x45\n\nListModels\x12\x1a.synapse.ListModelsRequest\x1a\x1b.synapse.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATIONCONFIG']._serialized_start=43
   _globals['_GENERATIONCONFIG']._serialized_end=209
   _globals['_REQUEST']._serialized_start=212
-  _globals['_REQUEST']._serialized_end=418
-  _globals['_USAGE']._serialized_start=420
-  _globals['_USAGE']._serialized_end=542
-  _globals['_RESPONSE']._serialized_start=545
-  _globals['_RESPONSE']._serialized_end=751
-  _globals['_RESPONSE_TYPE']._serialized_start=691
-  _globals['_RESPONSE_TYPE']._serialized_end=723
-  _globals['_LISTMODELSREQUEST']._serialized_start=753
-  _globals['_LISTMODELSREQUEST']._serialized_end=772
-  _globals['_LISTMODELSRESPONSE']._serialized_start=774
-  _globals['_LISTMODELSRESPONSE']._serialized_end=810
-  _globals['_GENERATE']._serialized_start=813
-  _globals['_GENERATE']._serialized_end=949
+  _globals['_REQUEST']._serialized_end=455
+  _globals['_USAGE']._serialized_start=457
+  _globals['_USAGE']._serialized_end=579
+  _globals['_RESPONSE']._serialized_start=582
+  _globals['_RESPONSE']._serialized_end=868
+  _globals['_RESPONSE_TYPE']._serialized_start=792
+  _globals['_RESPONSE_TYPE']._serialized_end=824
+  _globals['_LISTMODELSREQUEST']._serialized_start=870
+  _globals['_LISTMODELSREQUEST']._serialized_end=889
+  _globals['_LISTMODELSRESPONSE']._serialized_start=891
+  _globals['_LISTMODELSRESPONSE']._serialized_end=927
+  _globals['_GENERATE']._serialized_start=930
+  _globals['_GENERATE']._serialized_end=1066
 # @@protoc_insertion_point(module_scope)

@@ -20,7 +20,7 @@ class GenerationConfig(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[float] = ..., output_length: _Optional[int] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("prompt", "model_code", "stream", "config", "images", "max_wait", "timeout")
+    __slots__ = ("prompt", "model_code", "stream", "config", "images", "max_wait", "timeout", "priority", "fallbacks")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     MODEL_CODE_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,8 @@ class Request(_message.Message):
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     MAX_WAIT_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    FALLBACKS_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     model_code: str
     stream: bool
@@ -35,7 +37,9 @@ class Request(_message.Message):
     images: _containers.RepeatedScalarFieldContainer[bytes]
     max_wait: float
     timeout: float
-    def __init__(self, prompt: _Optional[str] = ..., model_code: _Optional[str] = ..., stream: _Optional[bool] = ..., config: _Optional[_Union[GenerationConfig, _Mapping]] = ..., images: _Optional[_Iterable[bytes]] = ..., max_wait: _Optional[float] = ..., timeout: _Optional[float] = ...) -> None: ...
+    priority: str
+    fallbacks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, prompt: _Optional[str] = ..., model_code: _Optional[str] = ..., stream: _Optional[bool] = ..., config: _Optional[_Union[GenerationConfig, _Mapping]] = ..., images: _Optional[_Iterable[bytes]] = ..., max_wait: _Optional[float] = ..., timeout: _Optional[float] = ..., priority: _Optional[str] = ..., fallbacks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "total_tokens")
@@ -52,7 +56,7 @@ class Usage(_message.Message):
     def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., thinking_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ...) -> None: ...
 
 class Response(_message.Message):
-    __slots__ = ("type", "chunk", "finish_reason", "usage", "task_id")
+    __slots__ = ("type", "chunk", "finish_reason", "usage", "task_id", "position", "eta_seconds", "model_code")
     class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CHUNK: _ClassVar[Response.Type]
@@ -64,12 +68,18 @@ class Response(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_CODE_FIELD_NUMBER: _ClassVar[int]
     type: Response.Type
     chunk: str
     finish_reason: str
     usage: Usage
     task_id: str
-    def __init__(self, type: _Optional[_Union[Response.Type, str]] = ..., chunk: _Optional[str] = ..., finish_reason: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., task_id: _Optional[str] = ...) -> None: ...
+    position: int
+    eta_seconds: float
+    model_code: str
+    def __init__(self, type: _Optional[_Union[Response.Type, str]] = ..., chunk: _Optional[str] = ..., finish_reason: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., task_id: _Optional[str] = ..., position: _Optional[int] = ..., eta_seconds: _Optional[float] = ..., model_code: _Optional[str] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

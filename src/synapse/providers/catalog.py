@@ -143,23 +143,9 @@ def _quotas(entries: Sequence[ModelConfig], limits: LimitsConfig | None) -> dict
     for entry in entries:
         stated = entry.limits.quota() if entry.limits else Quota()
         known = found.get(_model(entry))
-        found[_model(entry)] = stated if known is None else _stricter(known, stated)
+        found[_model(entry)] = stated if known is None else known.within(stated)
     rest = limits.quota() if limits else Quota()
     return {model: quota.over(rest) for model, quota in found.items()}
-
-
-def _stricter(one: Quota, other: Quota) -> Quota:
-    return Quota(
-        rpm=_least(one.rpm, other.rpm),
-        tpm=_least(one.tpm, other.tpm),
-        rpd=_least(one.rpd, other.rpd),
-        tpd=_least(one.tpd, other.tpd),
-        concurrency=_least(one.concurrency, other.concurrency),
-    )
-
-
-def _least(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _credentials(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[Credential, ...]:

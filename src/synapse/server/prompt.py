@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from synapse.domain.caller import Band
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.images import SNIFFED_TYPES, sniff_image
 from synapse.domain.request import Image, Request, Sampling, prompt_request
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _LONGEST = 365 * 86400.0
 """Seconds; nobody waits longer than a year, and instants beyond that are not worth trusting."""
 _MOST_TOKENS = 2**31 - 1
+_BANDS = {band.value: band for band in Band}
+_LONGEST_SHOWN = 40
+"""Characters of a bad value that are sent back: a caller may send megabytes."""
 
 
 class GenerationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +60,18 @@ def check_seconds(field: str, value: float | None) -> float | None:
     if value is not None and not 0 <= value <= _LONGEST:
         raise InvalidRequest(f"{field}: got {value:g}, expected seconds from 0 to {_LONGEST:.0f}", field=field)
     return value
+
+
+def check_priority(value: str | None) -> Band | None:
+    """Return the band a caller asked for, or raise `InvalidRequest`."""
+    if value is None:
+        return None
+    band = _BANDS.get(value)
+    if band is None:
+        raise InvalidRequest(
+            f"priority: got {value[:_LONGEST_SHOWN]!r}, expected one of {', '.join(_BANDS)}", field="priority"
+        )
+    return band
 
 
 def _sampling(config: GenerationConfig) -> Sampling:

@@ -12,16 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from synapse.cli.report import report
+from synapse.cli.report import CallerReport, report
 from synapse.config import (
+    CallerConfig,
     Config,
     HostedProvider,
+    LimitsConfig,
     ModelConfig,
     OpenAIProvider,
     ServerConfig,
     SimulatorProvider,
     WorkerConfig,
 )
+from synapse.domain.caller import Band
 from synapse.providers.catalog import resolve
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -67,6 +70,62 @@ def test_a_report_has_ports_slots_keys_and_what_lacks_them() -> None:
     ]
     assert made.providers[1].models == {"b": "b", "c": "d"}
     assert made.models_without_key == dict.fromkeys("bc", ("OPENROUTER_API_KEYS", "OPENROUTER_API_KEY"))
+
+
+def test_a_report_has_limits_fallbacks_and_callers() -> None:
+    """By model code, only what is said; of a caller's key the variable alone."""
+    codes = (ModelConfig(code="fast", model="m", limits=LimitsConfig(rpm=15), fallbacks=("slow",)), "slow")
+    config = Config(
+        server=ServerConfig(
+            callers=(
+                CallerConfig(name="app", key_env="APP_KEY", models=("fast",)),
+                CallerConfig(name="ops", sha256="0" * 64, band=Band.BATCH, weight=2, max_concurrency=3, admin=True),
+            )
+        ),
+        models={
+            "gemini": HostedProvider(type="gemini", limits=LimitsConfig(tpm=9), codes=codes),
+            "simulator": SimulatorProvider(type="simulator", codes=("sim",)),
+        },
+    )
+
+    made = report("c.yaml", config, resolve(config, {}), {}, cores=4)
+
+    assert [row.limits for row in made.providers] == [{"fast": {"rpm": 15, "tpm": 9}, "slow": {"tpm": 9}}, {}]
+    assert [row.fallbacks for row in made.providers] == [{"fast": ("slow",)}, {}]
+    assert made.callers == (
+        CallerReport("app", "APP_KEY", 1, "interactive", None, ("fast",), admin=False),
+        CallerReport("ops", None, 2, "batch", 3, ("fast", "slow", "sim"), admin=True),
+    )
+
+
+def test_people_read_limits_fallbacks_and_callers(synapse: Run, tmp_path: Path) -> None:
+    """Beside the models, and below them; never a key, nor the digest of one."""
+    digest = "0123456789abcdef" * 4
+    callers = f"[{{name: app, key_env: APP_KEY, weight: 3}}, {{name: '[red]ops', sha256: '{digest}', admin: true}}]"
+    (tmp_path / "config.yaml").write_text(f"""
+server: {{callers: {callers}}}
+models:
+  simulator: {{limits: {{rpm: 5}}, codes: [{{code: fast, model: sim/echo, fallbacks: [sim/lorem]}}, sim/lorem]}}
+""")
+
+    result = synapse("check-config", APP_KEY="very-secret")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines() if line.strip()]
+    assert lines[3:] == [
+        "provider address keys models",
+        "simulator built in not needed fast = sim/echo (rpm 5), else sim/lorem",
+        "sim/lorem (rpm 5)",
+        "It answers only these callers, by their keys:",
+        "caller key band weight at once models admin",
+        "app APP_KEY interactive 3 any fast",
+        "sim/lorem",
+        "[red]ops sha256 interactive 1 any fast yes",
+        "sim/lorem",
+    ]
+    everything = result.stdout + synapse("check-config", "--json", APP_KEY="very-secret").stdout
+    assert "very-secret" not in everything
+    assert digest not in everything
 
 
 @pytest.mark.usefixtures("_config")

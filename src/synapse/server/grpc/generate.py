@@ -8,22 +8,25 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from synapse.domain.caller import ANONYMOUS
 from synapse.domain.errors import InternalError, InvalidRequest, SynapseError
 from synapse.domain.events import Delta, Error, Finish
 from synapse.protos import generate_pb2 as pb
-from synapse.server.prompt import GenerationConfig, check_seconds, native_request
+from synapse.server.callers import EVERYBODY, Callers, bearer
+from synapse.server.prompt import GenerationConfig, check_priority, check_seconds, native_request
 from synapse.service import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from synapse.brokers.base import Subscription
+    from synapse.domain.caller import Caller
     from synapse.domain.events import Entry
     from synapse.domain.request import Request
     from synapse.domain.task import Task
     from synapse.service import Service
 
-    Context = grpc.aio.ServicerContext[pb.Request, pb.Response]
+    Context = grpc.aio.ServicerContext[pb.Request, bytes]
 
 log = structlog.get_logger("synapse.grpc")
 
@@ -43,10 +46,11 @@ class Malformed:
 class GenerateService:
     """`GenerateTask` and `ListModels`, over the service."""
 
-    def __init__(self, service: Service, *, keepalive_seconds: float) -> None:
-        """Take the service, and the seconds of silence after which a KEEPALIVE goes out."""
+    def __init__(self, service: Service, *, keepalive_seconds: float, callers: Callers = EVERYBODY) -> None:
+        """Take the service, the seconds of silence after which a KEEPALIVE goes out, and who may call."""
         self._service = service
         self._keepalive = keepalive_seconds
+        self._callers = callers
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return the handlers to register: by hand, so that a malformed message is answered as bad input.
@@ -65,18 +69,18 @@ class GenerateService:
 
     async def _list_models(self, message: pb.ListModelsRequest | Malformed, context: Context) -> pb.ListModelsResponse:
         try:
+            caller = self._caller(context)
             _understood(message)
-        except InvalidRequest as error:
+        except SynapseError as error:
             await _abort(context, error)
-        return pb.ListModelsResponse(models=self._service.models())
+        return pb.ListModelsResponse(models=self._service.models(caller))
 
     async def _generate_task(self, message: pb.Request | Malformed, context: Context) -> bytes | None:
         try:
+            caller = self._caller(context)
             asked = _understood(message)
-            request = _request(asked)
-            max_wait, timeout = _durations(asked)
-            task = await self._service.submit(request, max_wait=max_wait, timeout=timeout)
-            answer = self._stream if request.stream else self._whole
+            task = await self._submit(asked, caller)
+            answer = self._stream if asked.stream else self._whole
             async with self._service.follow(task) as entries:
                 return await answer(task, entries, context)
         except SynapseError as error:
@@ -87,18 +91,33 @@ class GenerateService:
             log.exception("a call failed by a fault of Synapse")
             await _abort(context, InternalError("Synapse failed at this call; its log has the reason"))
 
+    async def _submit(self, asked: pb.Request, caller: Caller) -> Task:
+        request = _request(asked)
+        max_wait, timeout = _durations(asked)
+        return await self._service.submit(
+            request,
+            caller=caller,
+            priority=check_priority(asked.priority or None),
+            max_wait=max_wait,
+            timeout=timeout,
+            fallbacks=asked.fallbacks or None,
+        )
+
+    def _caller(self, context: Context) -> Caller:
+        return self._callers.identify(_presented(context)) if self._callers.told_apart else ANONYMOUS
+
     async def _whole(self, task: Task, entries: Subscription, context: Context) -> bytes:
         collector = Collector()
         while (answer := collector.add_all(arrived := await entries.next(self._keepalive))) is None:
             if not arrived:
-                await context.write(_keepalive(task).SerializeToString())
+                await context.write(self._alive(task))
         return _response(task, answer.text, answer.finish).SerializeToString()
 
     async def _stream(self, task: Task, entries: Subscription, context: Context) -> bytes:
         while True:
             arrived = await entries.next(self._keepalive)
             if not arrived:
-                await context.write(_keepalive(task).SerializeToString())
+                await context.write(self._alive(task))
                 continue
             text, last = _drained(arrived)
             if isinstance(last, Finish):
@@ -107,6 +126,16 @@ class GenerateService:
                 await context.write(_response(task, text).SerializeToString())
             if isinstance(last, Error):
                 raise last.error
+
+    def _alive(self, task: Task) -> bytes:
+        """Return a KEEPALIVE; while the task waits it says where it stands."""
+        message = pb.Response(type=pb.Response.KEEPALIVE, task_id=task.id)
+        place = self._service.place(task.id)
+        if place is not None:
+            message.position = place.position
+            if place.eta is not None:
+                message.eta_seconds = place.eta
+        return message.SerializeToString()
 
 
 def _drained(entries: Sequence[Entry]) -> tuple[str, object]:
@@ -150,6 +179,7 @@ def _response(task: Task, text: str, finish: Finish | None = None) -> pb.Respons
     response = pb.Response(chunk=text, task_id=task.id)
     if finish is not None:
         usage = finish.usage
+        response.model_code = finish.fallen_to or task.request.model
         response.finish_reason = finish.reason
         response.usage.input_tokens = usage.input_tokens
         response.usage.output_tokens = usage.output_tokens
@@ -159,8 +189,12 @@ def _response(task: Task, text: str, finish: Finish | None = None) -> pb.Respons
     return response
 
 
-def _keepalive(task: Task) -> pb.Response:
-    return pb.Response(type=pb.Response.KEEPALIVE, task_id=task.id)
+def _presented(context: Context) -> str | None:
+    """Return the key that came along."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization":
+            return bearer(value if isinstance(value, str) else value.decode("latin-1"))
+    return None
 
 
 def _lenient(decode: Callable[[bytes], object]) -> Callable[[bytes], object]:

@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from synapse.server.callers import EVERYBODY, Callers
 from synapse.server.grpc.generate import SERVICE, GenerateService
 from synapse.server.sockets import bind
 
@@ -45,9 +46,18 @@ class GrpcPort:
 
 @contextlib.asynccontextmanager
 async def listening(
-    service: Service, host: str, port: int, *, keepalive_seconds: float, tls: tuple[str, str] | None = None
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    keepalive_seconds: float,
+    tls: tuple[str, str] | None = None,
+    callers: Callers = EVERYBODY,
 ) -> AsyncIterator[GrpcPort]:
-    """Serve while the block runs; the port is a free one where 0 was asked for."""
+    """Serve those who may call while the block runs; the port is a free one where 0 was asked for.
+
+    Health and reflection are for everybody.
+    """
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     server = grpc.aio.server(
         options=(
@@ -56,7 +66,8 @@ async def listening(
             ("grpc.so_reuseport", 0),
         )
     )
-    server.add_generic_rpc_handlers((GenerateService(service, keepalive_seconds=keepalive_seconds).handlers(),))
+    generate = GenerateService(service, keepalive_seconds=keepalive_seconds, callers=callers)
+    server.add_generic_rpc_handlers((generate.handlers(),))
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from synapse.domain.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SynapseError
+from synapse.server.callers import EVERYBODY, Callers
+from synapse.server.http.admin import AdminApi
 from synapse.server.http.asgi import respond
 from synapse.server.http.explain import error_headers, error_json
 from synapse.server.http.native import NativeApi
@@ -26,13 +28,17 @@ log = structlog.get_logger("synapse.http")
 class HttpApp:
     """One callable for all routes, matched by their exact path: no framework between a request and its handler."""
 
-    def __init__(self, service: Service, *, max_request_bytes: int, keepalive_seconds: float) -> None:
-        """Take the service and what the routes need to know of the configuration."""
-        native = NativeApi(service, max_request_bytes=max_request_bytes, keepalive_seconds=keepalive_seconds)
+    def __init__(
+        self, service: Service, *, max_request_bytes: int, keepalive_seconds: float, callers: Callers = EVERYBODY
+    ) -> None:
+        """Take the service, what the routes need to know of the configuration, and who may call."""
+        native = NativeApi(service, callers, max_request_bytes=max_request_bytes, keepalive_seconds=keepalive_seconds)
+        admin = AdminApi(service, callers)
         self._service = service
         self._routes: dict[str, dict[str, Route]] = {
             "/generate": {"POST": native.generate},
             "/models": {"GET": native.models, "HEAD": native.models},
+            "/admin/keys": {"GET": admin.keys, "HEAD": admin.keys},
             "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
             "/readyz": {"GET": self._readyz, "HEAD": self._readyz},
         }

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from synapse.domain.errors import Cancelled, PayloadTooLarge
+from synapse.server.callers import bearer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,6 +28,15 @@ def header(scope: Scope, name: bytes) -> bytes | None:
         if key == name:
             return bytes(value)
     return None
+
+
+def presented_key(scope: Scope) -> str | None:
+    """Return the key that came along: `Authorization: Bearer KEY`, else `x-api-key: KEY`."""
+    authorization = header(scope, b"authorization")
+    key = bearer(authorization.decode("latin-1")) if authorization is not None else None
+    if key is None and (api_key := header(scope, b"x-api-key")) is not None:
+        return api_key.decode("latin-1")
+    return key
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

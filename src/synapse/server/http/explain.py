@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from synapse.domain.errors import InvalidRequest, SynapseError
+from synapse.domain.errors import InvalidRequest, SynapseError, Unauthenticated
 
 if TYPE_CHECKING:
     from synapse.server.http.asgi import Headers
@@ -42,7 +42,9 @@ def error_json(error: SynapseError) -> bytes:
 
 
 def error_headers(error: SynapseError) -> Headers:
-    """Return the headers that go with an error: `Retry-After` in whole seconds, never too few."""
+    """Return the headers that go with an error: how to say who calls; `Retry-After` in whole seconds, never too few."""
+    if isinstance(error, Unauthenticated):
+        return [(b"www-authenticate", b"Bearer")]
     if error.retry_after is None:
         return []
     return [(b"retry-after", str(max(1, -int(-error.retry_after // 1))).encode())]

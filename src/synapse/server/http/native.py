@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from synapse.domain.caller import ANONYMOUS
 from synapse.domain.errors import InvalidRequest
-from synapse.domain.events import Delta, Error, Event, Finish, FinishReason, Restart, format_event_id
+from synapse.domain.events import Error, Finish, FinishReason
 from synapse.domain.usage import Usage
-from synapse.server.http.asgi import CallerWatch, read_body, respond
-from synapse.server.http.explain import error_json, not_understood
-from synapse.server.prompt import GenerationConfig, check_seconds, native_request
+from synapse.server.http.asgi import CallerWatch, presented_key, read_body, respond
+from synapse.server.http.explain import not_understood
+from synapse.server.http.sse import encode_comment, encode_entries, model_code, stream_headers
+from synapse.server.prompt import GenerationConfig, check_priority, check_seconds, native_request
 from synapse.service import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from synapse.brokers.base import Subscription
-    from synapse.domain.events import Entry
+    from synapse.domain.caller import Caller
     from synapse.domain.request import Request
     from synapse.domain.task import Task
+    from synapse.server.callers import Callers
     from synapse.server.http.asgi import Headers, Receive, Scope, Send
     from synapse.service import Service
 
@@ -32,14 +33,8 @@ PROMPTLY = 0.05
 COMMIT_AFTER = 2.0
 """Seconds; the HTTP status of a stream is held back this long, so that an early failure keeps its own."""
 
-_SSE: Headers = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
 MAX_WAIT_HEADER = b"x-synapse-max-wait"
 TIMEOUT_HEADER = b"x-synapse-timeout"
-_KEEPALIVE = b": keepalive\n\n"
 
 
 class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,6 +48,10 @@ class GenerateBody(msgspec.Struct, forbid_unknown_fields=True):
     """Base64."""
     max_wait: float | None = None
     timeout: float | None = None
+    priority: str | None = None
+    """The name of a band."""
+    fallbacks: list[str] | None = None
+    """Model codes."""
 
 
 class GenerateAnswer(msgspec.Struct):
@@ -61,14 +60,7 @@ class GenerateAnswer(msgspec.Struct):
     text: str
     task_id: str
     model_code: str
-    finish_reason: FinishReason
-    usage: Usage
-
-
-class FinishData(msgspec.Struct):
-    """The data of a stream's last event."""
-
-    text: str
+    """That of the model which answered: a fallback's where one did."""
     finish_reason: FinishReason
     usage: Usage
 
@@ -86,25 +78,40 @@ _encode = msgspec.json.Encoder().encode
 class NativeApi:
     """The routes, over the service."""
 
-    def __init__(self, service: Service, *, max_request_bytes: int, keepalive_seconds: float) -> None:
-        """Take the service, the largest body, and the seconds of silence after which a stream shows that it lives."""
+    def __init__(self, service: Service, callers: Callers, *, max_request_bytes: int, keepalive_seconds: float) -> None:
+        """Take the service, who may call, the largest body, and after how long a silence a stream shows that it lives.
+
+        Silence is in seconds.
+        """
         self._service = service
+        self._callers = callers
         self._max_request_bytes = max_request_bytes
         self._keepalive = keepalive_seconds
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /models`."""
-        del scope, receive
-        await respond(send, 200, _encode(ModelsAnswer(self._service.models())))
+        del receive
+        await respond(send, 200, _encode(ModelsAnswer(self._service.models(self._caller(scope)))))
 
     async def generate(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /generate`. Raises `SynapseError` as long as nothing has been sent."""
+        caller = self._caller(scope)
         body = _parse(await read_body(scope, receive, self._max_request_bytes))
         max_wait, timeout = _durations(scope, body)
-        task = await self._service.submit(_request(body), max_wait=max_wait, timeout=timeout)
+        task = await self._service.submit(
+            _request(body),
+            caller=caller,
+            priority=check_priority(body.priority),
+            max_wait=max_wait,
+            timeout=timeout,
+            fallbacks=body.fallbacks,
+        )
         answer = self._stream if body.stream else self._whole
         async with self._service.follow(task) as log:
             await answer(task, log, receive, send)
+
+    def _caller(self, scope: Scope) -> Caller:
+        return self._callers.identify(presented_key(scope)) if self._callers.told_apart else ANONYMOUS
 
     def _watch(self, task: Task, receive: Receive) -> CallerWatch:
         """Cancel the task when its caller goes."""
@@ -118,7 +125,7 @@ class NativeApi:
                 while answer is None:
                     answer = collector.add_all(await log.next(self._keepalive))
         finish = answer.finish
-        body = GenerateAnswer(answer.text, task.id, task.request.model, finish.reason, finish.usage)
+        body = GenerateAnswer(answer.text, task.id, model_code(task, finish), finish.reason, finish.usage)
         await respond(send, 200, _encode(body), _task_header(task))
 
     async def _stream(self, task: Task, log: Subscription, receive: Receive, send: Send) -> None:
@@ -126,36 +133,17 @@ class NativeApi:
             entries = await log.next(COMMIT_AFTER)
             if entries and isinstance(entries[0][1], Error):
                 raise entries[0][1].error
-            await send({"type": "http.response.start", "status": 200, "headers": _SSE + _task_header(task)})
-            ended = False
-            while not ended:
+            place = self._service.place(task.id) if not entries else None
+            headers = stream_headers(place) + _task_header(task)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while True:
                 ended = bool(entries) and isinstance(entries[-1][1], (Finish, Error))
-                data = encode_entries(entries) if entries else _KEEPALIVE
+                data = encode_entries(entries, task) if entries else encode_comment(place)
                 await send({"type": "http.response.body", "body": data, "more_body": not ended})
-                if not ended:
-                    entries = await log.next(self._keepalive)
-
-
-def encode_entries(entries: Sequence[Entry]) -> bytes:
-    """Write entries of a log as server-sent events."""
-    if len(entries) == 1:
-        return _encode_entry(*entries[0])
-    return b"".join([_encode_entry(event_id, event) for event_id, event in entries])
-
-
-def _encode_entry(event_id: tuple[int, int], event: Event) -> bytes:
-    if type(event) is Delta:
-        return b'id: %d-%d\ndata: {"text":%b}\n\n' % (*event_id, _encode(event.text))
-    mark = format_event_id(event_id).encode()
-    match event:
-        case Finish(reason, usage):
-            return b"id: %b\ndata: %b\n\n" % (mark, _encode(FinishData("", reason, usage)))
-        case Error(error):
-            return b"id: %b\nevent: error\ndata: %b\n\n" % (mark, error_json(error))
-        case Restart(reason):
-            return b"id: %b\nevent: restart\ndata: %b\n\n" % (mark, _encode({"reason": reason}))
-        case _:
-            return b""
+                if ended:
+                    return
+                entries = await log.next(self._keepalive)
+                place = self._service.place(task.id) if not entries else None
 
 
 def _parse(body: bytes) -> GenerateBody:
