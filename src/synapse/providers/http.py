@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import socket
 import ssl
@@ -30,9 +31,13 @@ ANSWER_LIMIT = 256 * 1024 * 1024
 """Bytes; a plain answer, or one event of a streamed one, beyond this is refused rather than kept in memory."""
 _ERROR_LIMIT = 1024 * 1024
 """Bytes of an error's body that are read: no provider explains itself at greater length."""
+_LARGE_BODY = 1024 * 1024
+"""Bytes; a body beyond this is handed to the connection piece by piece, for it would hold up everything else."""
 _OK = 200
 _HEADERS = {"user-agent": "synapse", "accept": "*/*", "accept-encoding": "identity"}
 """Answers are not compressed: that would save little, and hold back the tokens of a stream."""
+_UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+"""What aiohttp raises where there is no connection to the provider yet: after it the request may have arrived."""
 
 
 class _Request(aiohttp.ClientRequest):
@@ -80,6 +85,7 @@ class HttpProvider:
     ) -> None:
         """Take the base URL, its wire, the shared session, headers to add to each call, and the proxy to go through."""
         self._wire = wire
+        self._headroom = wire.headroom
         self._session = session
         self._headers = {**_HEADERS, **(headers or {})}
         self._proxy = proxy
@@ -94,7 +100,7 @@ class HttpProvider:
         try:
             async with self._session.post(
                 self._url(call.path),
-                data=aiohttp.BytesPayload(call.body),
+                data=_payload(call.body),
                 headers=self._headers | call.headers,
                 proxy=self._proxy,
                 allow_redirects=False,
@@ -102,6 +108,8 @@ class HttpProvider:
                 if response.status != _OK:
                     yield (await self._classify(response),)
                     return
+                if self._headroom is not None and (headroom := self._headroom(response.headers)):
+                    yield headroom
                 answer = _Answer(self._wire.decoder())
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     yield answer.whole(await _read(response, ANSWER_LIMIT))
@@ -115,7 +123,7 @@ class HttpProvider:
                         return
                 yield answer.end()
         except aiohttp.ClientError as exc:
-            yield (Failure(FailureClass.TRANSIENT, _explain(exc)),)
+            yield (Failure(FailureClass.TRANSIENT, _explain(exc), arrived=not isinstance(exc, _UNSENT)),)
         except (TimeoutError, OSError) as exc:
             yield (Failure(FailureClass.TRANSIENT, f"connection failed: {exc or type(exc).__name__}"),)
 
@@ -172,6 +180,11 @@ class _Answer:
         return signals
 
 
+def _payload(body: bytes) -> aiohttp.Payload:
+    """Wrap a body for the connection: whole, which is the fastest, unless it is large."""
+    return aiohttp.BytesPayload(body) if len(body) <= _LARGE_BODY else aiohttp.BytesIOPayload(io.BytesIO(body))
+
+
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     """Read a body of at most `limit` bytes; None when it is longer."""
     length = response.content_length
@@ -194,10 +207,10 @@ def _too_large() -> Failure:
 def _explain(exc: aiohttp.ClientError) -> str:
     """Say what happened to the connection. aiohttp's texts name hosts and ports, never headers."""
     match exc:
-        case aiohttp.ClientConnectorCertificateError():
-            return f"the TLS certificate of {exc.host} is not accepted: {exc.certificate_error}"
         case aiohttp.ClientConnectorError():
-            return f"cannot connect to {exc.host}:{exc.port}: {_reason(exc.os_error)}"
+            return _explain_connector(exc)
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy does not connect to the provider: HTTP {exc.status} {' '.join(exc.message.split())}"
         case aiohttp.ClientResponseError():
             return f"the provider's answer is not HTTP: {' '.join(exc.message.split())}"
         case aiohttp.ServerDisconnectedError():
@@ -206,6 +219,12 @@ def _explain(exc: aiohttp.ClientError) -> str:
             return "the connection was cut in the middle of the answer"
         case _:
             return f"connection failed: {exc or type(exc).__name__}"
+
+
+def _explain_connector(exc: aiohttp.ClientConnectorError) -> str:
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return f"the TLS certificate of {exc.host} is not accepted: {exc.certificate_error}"
+    return f"cannot connect to {exc.host}:{exc.port}: {_reason(exc.os_error)}"
 
 
 def _reason(error: OSError) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from synapse.domain.credential import Credential
 from synapse.domain.events import Delta, Finish
 from synapse.domain.failure import Failure
+from synapse.domain.quota import Headroom
 from synapse.domain.request import Request
 from synapse.providers.base import Signal
 
@@ -22,11 +23,11 @@ class _Hang(Enum):
 HANG = _Hang.HANG
 """The step of waiting for ever."""
 
-Step = str | Finish | Failure | tuple[Signal, ...] | asyncio.Event | Exception | _Hang
+Step = str | Finish | Failure | Headroom | tuple[Signal, ...] | asyncio.Event | Exception | _Hang
 """What an attempt does next.
 
 A string is a delta; a tuple is signals that come at once, the empty one progress without content; an event is waited
-for; an exception is raised, as by a bug.
+for; an exception is raised, as by a bug. What is said of several limits at once is a tuple of nothing but `Headroom`.
 """
 
 
@@ -68,7 +69,7 @@ class ScriptedProvider:
             for step in self._attempts[number - 1]:
                 signals = await _take(step)
                 if signals is not None:
-                    over = bool(signals) and not isinstance(signals[-1], Delta)
+                    over = bool(signals) and isinstance(signals[-1], Finish | Failure)
                     yield signals
             over = True
         finally:
@@ -85,7 +86,7 @@ async def _take(step: Step) -> Sequence[Signal] | None:
     match step:
         case str():
             return (Delta(step),)
-        case Finish() | Failure():
+        case Finish() | Failure() | Headroom():
             return (step,)
         case tuple():
             return step

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 
 import msgspec
@@ -10,8 +11,10 @@ import msgspec
 from synapse.domain.credential import Credential
 from synapse.domain.events import Delta, Finish, FinishReason
 from synapse.domain.failure import Failure
+from synapse.domain.quota import Headroom
 from synapse.domain.request import Image, Message, Request, Role, Sampling, Text
 from synapse.domain.usage import Usage
+from synapse.providers.base import Signal
 from synapse.providers.wires.base import Call, Wire
 from synapse.providers.wires.sse import EventStream
 
@@ -39,6 +42,21 @@ _ODD_BODIES = (
     b'[{"error": {"details": [{"@type": 7}, 8, null], "metadata": [], "code": true}}]',
     b'{"error": {"message": "the key ' + _KEY.encode() + b' is wrong"}}',
     b'{"detail": "Bearer ' + _KEY.encode() + b'"}',
+)
+_ODD_NUMBERS = (
+    "",
+    "soon",
+    "-1",
+    "0",
+    "0.5",
+    "nan",
+    "inf",
+    "1e400",
+    "9" * 5000,
+    "9" * 400 + "s",
+    "٣",
+    "1,000",
+    "unlimited",
 )
 
 
@@ -144,6 +162,31 @@ def check_classify(wire: Wire) -> None:
             _expect_fit(failure, f"the message for status {status} and {body[:40]!r}")
 
 
+def check_headroom(wire: Wire, headers: Mapping[str, str], headroom: tuple[Headroom, ...]) -> None:
+    """Check what a wire reads in the headers of good answers: not a part of `check_wire`, for not every wire does.
+
+    `headers` are those of an answer of its dialect, which say `headroom`; their names are in lower case.
+    """
+    read = wire.headroom
+    if read is None:
+        raise AssertionError(f"the wire {wire.name} reads no headers of good answers")
+    _expect(read({}) == (), "headers that say nothing of limits were taken for some")
+    _expect(read(headers) == headroom, f"{dict(headers)} was read as {read(headers)}, which ought to be {headroom}")
+    for name in headers:
+        _check_numbers(read({each: value for each, value in headers.items() if each != name}))
+        for odd in _ODD_NUMBERS:
+            _check_numbers(read({**headers, name: odd}))
+
+
+def _check_numbers(headroom: tuple[Headroom, ...]) -> None:
+    measures = [each.measure for each in headroom]
+    _expect(len(measures) == len(set(measures)), f"a limit is told twice: {headroom}")
+    for each in headroom:
+        _expect(each.limit > 0, f"a limit of an answer that was given is nothing: {each}")
+        _expect(each.remaining is None or each.remaining >= 0, f"less than nothing is left: {each}")
+        _expect(each.resets_in is None or 0 <= each.resets_in < math.inf, f"it never resets: {each}")
+
+
 def check_encode(wire: Wire) -> None:
     """Check that encoding depends on nothing but its arguments, and puts the key into one header only."""
     credential = Credential("project", _KEY)
@@ -194,7 +237,7 @@ def _events(stream: EventStream, pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield from stream.end()
 
 
-def _delta(signal: Delta | Finish) -> str:
+def _delta(signal: Signal) -> str:
     said = signal.text if isinstance(signal, Delta) else ""
     _expect(said != "", f"feed() returned {signal}: it has to be text, for only end() says how an answer ended well")
     return said

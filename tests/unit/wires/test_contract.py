@@ -10,6 +10,7 @@ import pytest
 
 from synapse.domain.events import Delta, Finish, FinishReason
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Headroom, Measure
 from synapse.domain.usage import Usage
 from synapse.providers.wires import gemini, openai
 from synapse.providers.wires.base import Call, Wire
@@ -20,6 +21,7 @@ from synapse.testing.wire_contract import (
     check_cuts,
     check_encode,
     check_garbage,
+    check_headroom,
     check_wire,
 )
 
@@ -90,6 +92,45 @@ def test_openai_keeps_the_contract() -> None:
     )
 
 
+RATE_LIMITS = {
+    "x-ratelimit-limit-requests": "5000",
+    "x-ratelimit-remaining-requests": "4999",
+    "x-ratelimit-reset-requests": "12ms",
+    "x-ratelimit-limit-tokens": "160000",
+    "x-ratelimit-remaining-tokens": "159970",
+    "x-ratelimit-reset-tokens": "11ms",
+}
+HEADROOM = (Headroom(Measure.RPM, 5000, 4999, 0.012), Headroom(Measure.TPM, 160000, 159970, 0.011))
+
+
+def test_openai_reads_limits_as_the_contract_wants() -> None:
+    """Whatever stands in one of the headers, it is no exception, and no limit that cannot be."""
+    check_headroom(openai.WIRE, RATE_LIMITS, HEADROOM)
+
+
+def test_the_contract_notices_a_wire_that_believes_every_header() -> None:
+    """A limit of nothing, a limit told twice and a wire that reads nothing at all break the contract."""
+
+    def believing(headers: Mapping[str, str]) -> tuple[Headroom, ...]:
+        told = headers.get("x-ratelimit-limit-requests", "")
+        return (Headroom(Measure.RPM, int(told)),) if told.isascii() and told.isdigit() and len(told) < 9 else ()
+
+    def stuttering(headers: Mapping[str, str]) -> tuple[Headroom, ...]:
+        return HEADROOM * len(headers)
+
+    one = {"x-ratelimit-limit-requests": "5000"}
+    with pytest.raises(AssertionError, match="is nothing"):
+        check_headroom(msgspec.structs.replace(openai.WIRE, headroom=believing), one, (Headroom(Measure.RPM, 5000),))
+    with pytest.raises(AssertionError, match="told twice"):
+        check_headroom(
+            msgspec.structs.replace(openai.WIRE, headroom=stuttering), {**one, "date": "today"}, HEADROOM * 2
+        )
+    with pytest.raises(AssertionError, match="ought to be"):
+        check_headroom(openai.WIRE, RATE_LIMITS, ())
+    with pytest.raises(AssertionError, match="reads no headers"):
+        check_headroom(gemini.WIRE, RATE_LIMITS, ())
+
+
 class _Trusting:
     """A decoder that takes every end for a good one."""
 
@@ -120,6 +161,13 @@ class _Stuttering(_Trusting):
         return [*super().feed(data), Delta("")]
 
 
+class _Talkative(_Trusting):
+    """A decoder that finds limits in an answer's text."""
+
+    def feed(self, data: bytes) -> Sequence[Signal]:
+        return [*super().feed(data), *HEADROOM]
+
+
 STREAM = b"".join(b"data: " + _dump(_gemini_answer(word)) + b"\n\n" for word in WORDS)
 
 
@@ -144,6 +192,14 @@ def test_the_contract_notices_empty_text() -> None:
     with pytest.raises(AssertionError, match="has to be text"):
         check_cuts(
             msgspec.structs.replace(gemini.WIRE, decoder=_Stuttering), STREAM, Heard(TEXT, Finish(FinishReason.STOP))
+        )
+
+
+def test_the_contract_notices_limits_within_an_answer() -> None:
+    """Only headers tell of limits: after the first text it is too late for a batch of them alone."""
+    with pytest.raises(AssertionError, match="has to be text"):
+        check_cuts(
+            msgspec.structs.replace(gemini.WIRE, decoder=_Talkative), STREAM, Heard(TEXT, Finish(FinishReason.STOP))
         )
 
 

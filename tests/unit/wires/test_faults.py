@@ -20,6 +20,7 @@ from synapse.providers.wires.faults import (
     stated_delay,
     trim,
     unreadable,
+    whole,
 )
 
 GOOGLE_KEY = "AIzaSy" + "NotARealKey" + "0" * 22
@@ -126,7 +127,7 @@ def test_durations_of_go_and_protobuf_are_read(written: str, seconds: float) -> 
     assert duration(written) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("written", ["", "5", "s", "-3s", "3 s", "soon", "3sx", "x3s", "1..2s"])
+@pytest.mark.parametrize("written", ["", "5", "s", "-3s", "3 s", "soon", "3sx", "x3s", "1..2s", "9" * 400 + "s"])
 def test_what_is_no_duration_is_none(written: str) -> None:
     """A guess would be worse than nothing."""
     assert duration(written) is None
@@ -140,6 +141,11 @@ def test_what_is_no_duration_is_none(written: str) -> None:
         ("Please try again in 7m12.5s. Visit …", 432.5),
         ("Please try again in 350ms.", 0.35),
         ("Please try again in 1h2m.", 3720.0),
+        ("Please retry after 6 seconds. Go to …", 6.0),
+        ("please try again after 1 second", 1.0),
+        ("Please wait 42567.5 seconds before retrying.", 42567.5),
+        ("Please retry in " + "9" * 400 + "s.", None),
+        ("Please retry after 3 tries.", None),
         ("Please try again later.", None),
         ("retry in a moment", None),
     ],
@@ -171,6 +177,38 @@ def test_delays_in_prose_keep_their_unit(said: str, seconds: float | None) -> No
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
     """Seconds, milliseconds and dates count; nothings, nonsense and dates without a date to compare do not."""
     assert retry_after(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("20", 20), (" 20 ", 20), (20, 20), ("0", 0), (0, 0), ("9" * 18, int("9" * 18))]
+)
+def test_a_whole_number_is_read(value: object, number: int) -> None:
+    """Providers write limits as numbers and as text."""
+    assert whole(value) == number
+
+
+@pytest.mark.parametrize(
+    "value", ["", "1.5", "-1", -1, 2.5, 2.0, True, None, [], "٣", "1,000", "unlimited", "9" * 19, "9" * 5000]
+)
+def test_what_is_no_whole_number_is_none(value: object) -> None:
+    """Nothing is rounded or guessed, and nothing raises."""
+    assert whole(value) is None
+
+
+@given(st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.none()))
+def test_a_whole_number_is_never_below_nothing(value: object) -> None:
+    """Whatever it is read from; and what is one is written as it was."""
+    number = whole(value)
+
+    assert number is None or (number >= 0 and int(str(value)) == number)
+
+
+@given(st.text(alphabet="0123456789.hmsnuµ ", max_size=30))
+def test_a_duration_is_a_finite_number_of_seconds(written: str) -> None:
+    """Whatever it is read from."""
+    seconds = duration(written)
+
+    assert seconds is None or 0 <= seconds < float("inf")
 
 
 def test_an_instant_is_utc() -> None:
@@ -216,6 +254,13 @@ def test_envelopes_around_an_error_are_opened(body: object) -> None:
 def test_every_error_says_something(body: bytes, said: str) -> None:
     """Where a provider has no message of its own, the beginning of what it sent stands for one."""
     assert read_complaint(body).message == said
+
+
+def test_an_error_without_a_word_is_told_by_its_status() -> None:
+    """The status is all that there is to go by."""
+    assert read_complaint(b"", 503).message == "HTTP 503 without a word of explanation"
+    assert read_complaint(b" \n", 503).message == "HTTP 503 without a word of explanation"
+    assert read_complaint(b"out of order", 503).message == "out of order"
 
 
 def test_an_error_nested_without_end_is_read_without_an_exception() -> None:

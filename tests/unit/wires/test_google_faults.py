@@ -7,11 +7,14 @@ import json
 import pytest
 
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Measure, Violation
 from synapse.providers.wires import gemini, openai
 
 RPC = "type.googleapis.com/google.rpc."
 PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
 PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+TOKENS_PER_MINUTE = "GenerateContentInputTokensPerModelPerMinute-FreeTier"
+METRICS = "generativelanguage.googleapis.com/"
 
 
 def _info(reason: str, **metadata: str) -> dict[str, object]:
@@ -106,7 +109,7 @@ def test_a_day_used_up_wins_over_the_delay_beside_it() -> None:
     for delay in ("42s", "0s", "5s"):
         body = _error(429, _quotas((PER_DAY, "20")), _retry(delay), message="Please retry in 997.965142ms.")
         assert _classify(429, body, {"retry-after": "3"}) == Failure(
-            FailureClass.QUOTA_DAY, "Please retry in 997.965142ms.", 429
+            FailureClass.QUOTA_DAY, "Please retry in 997.965142ms.", 429, violations=(Violation(Measure.RPD, 20),)
         )
 
 
@@ -125,10 +128,121 @@ def test_a_day_is_known_by_the_message_where_no_quota_is_named() -> None:
 
 
 def test_a_day_used_up_wins_among_several_quotas() -> None:
-    """Wherever it stands in the list."""
-    body = _error(429, _quotas((PER_MINUTE, "5"), (PER_DAY, "20")), _retry("12s"))
+    """Wherever it stands in the list; the others are told as well."""
+    body = _error(429, _quotas((PER_MINUTE, "5"), (PER_DAY, "20"), (TOKENS_PER_MINUTE, "250000")), _retry("12s"))
 
-    assert _classify(429, body).kind is FailureClass.QUOTA_DAY
+    failure = _classify(429, body)
+
+    assert failure.kind is FailureClass.QUOTA_DAY
+    assert failure.violations == (
+        Violation(Measure.RPM, 5),
+        Violation(Measure.RPD, 20),
+        Violation(Measure.TPM, 250000),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "measure"),
+    [
+        (PER_MINUTE, "generate_content_free_tier_requests", Measure.RPM),
+        (PER_DAY, "generate_content_free_tier_requests", Measure.RPD),
+        (TOKENS_PER_MINUTE, "generate_content_free_tier_input_token_count", Measure.TPM),
+        ("GenerateContentInputTokensPerModelPerDay-FreeTier", "", Measure.TPD),
+        ("GenerateContentPaidTierInputTokensPerModelPerMinute", "", Measure.TPM),
+        ("PerMinutePerProject", "generate_content_paid_tier_input_token_count", Measure.TPM),
+        ("", "generate_requests_per_model_per_day", Measure.RPD),
+        ("", "generate_requests_per_model", Measure.RPM),
+    ],
+)
+def test_a_quotas_id_and_metric_tell_what_it_counts(name: str, metric: str, measure: Measure) -> None:
+    """What the one leaves out the other may say; a period that neither says is a minute."""
+    violation = {"quotaId": name, "quotaMetric": METRICS + metric, "quotaValue": "7"}
+    body = _error(429, {"@type": RPC + "QuotaFailure", "violations": [violation]})
+
+    assert _classify(429, body).violations == (Violation(measure, 7),)
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("GenerateImagesPerDayPerProject", Measure.RPD),
+        ("GenerateContentOutputTokensPerMinute", Measure.TPM),
+        ("GenerateRequestsPerSecondPerProject", Measure.RPM),
+    ],
+)
+def test_a_quota_of_something_else_is_used_up_but_teaches_no_limit(name: str, measure: Measure) -> None:
+    """Images, answers' tokens and seconds are counted by nobody here; their values would be taken for others."""
+    assert _classify(429, _error(429, _quotas((name, "7")))).violations == (Violation(measure),)
+
+
+@pytest.mark.parametrize("value", [None, "", "unlimited", "1.5", "-1", "9" * 5000])
+def test_a_value_that_is_no_whole_number_teaches_no_limit(value: str | None) -> None:
+    """The quota is used up all the same."""
+    failure = _classify(429, _error(429, _quotas((PER_MINUTE, value))))
+
+    assert (failure.kind, failure.violations) == (FailureClass.QUOTA_MINUTE, (Violation(Measure.RPM),))
+
+
+def test_of_a_limit_that_is_named_twice_the_smaller_one_holds() -> None:
+    """A quota of a region and one of a project may count the same requests."""
+    body = _error(429, _quotas(("RequestsPerMinutePerRegion", None), (PER_MINUTE, "5"), ("RequestsPerMinute", "60")))
+
+    assert _classify(429, body).violations == (Violation(Measure.RPM, 5),)
+
+
+QUOTA = "You exceeded your current quota. \n* Quota exceeded for metric: " + METRICS
+
+
+@pytest.mark.parametrize(
+    ("said", "violation"),
+    [
+        (
+            QUOTA + "generate_content_free_tier_requests, limit: 20, model: m\nPlease retry in 7.5s.",
+            Violation(Measure.RPM, 20),
+        ),
+        (QUOTA + "generate_content_free_tier_requests, limit: 20\nPlease retry in 7.5s.", Violation(Measure.RPM, 20)),
+        (
+            QUOTA + "generate_content_free_tier_input_token_count, limit: 250000, model: m\nPlease retry in 7.5s.",
+            Violation(Measure.TPM, 250000),
+        ),
+        (
+            "Quota exceeded for quota metric 'Content requests per minute' and limit 'x'. Please retry in 7.5s.",
+            Violation(Measure.RPM),
+        ),
+        (
+            "Quota exceeded for aiplatform/content_requests_per_minute with base model: m. Please retry in 7.5s.",
+            Violation(Measure.RPM),
+        ),
+        (QUOTA + "generate_content_free_tier_requests, limit: 0.5. Please retry in 7.5s.", Violation(Measure.RPM)),
+    ],
+)
+def test_a_quota_is_known_by_the_message_where_the_details_are_lost(said: str, violation: Violation) -> None:
+    """Its period is not always told there: then it is a minute, for a day's limit taken so holds nothing back."""
+    failure = _classify(429, _error(429, message=said))
+
+    assert failure == Failure(FailureClass.QUOTA_MINUTE, said, 429, 7.5, violations=(violation,))
+
+
+def test_a_days_quota_is_known_by_the_message_too() -> None:
+    """Its delay counts no more than beside details."""
+    for name in ("generate_requests_per_model_per_day", "aiplatform/generate_content_requests_per_day_per_project"):
+        said = f"{QUOTA}{name}, limit: 100, model: m\nPlease retry in 1h52m56.409571576s."
+        assert _classify(429, _error(429, message=said)) == Failure(
+            FailureClass.QUOTA_DAY, said, 429, violations=(Violation(Measure.RPD, 100),)
+        )
+
+
+def test_all_quotas_in_a_message_are_told() -> None:
+    """One a line."""
+    said = (
+        f"{QUOTA}generate_content_free_tier_requests, limit: 10, model: m\n* Quota exceeded for metric: {METRICS}"
+        "generate_content_free_tier_input_token_count, limit: 250000, model: m\nPlease retry in 7.5s."
+    )
+
+    assert _classify(429, _error(429, message=said)).violations == (
+        Violation(Measure.RPM, 10),
+        Violation(Measure.TPM, 250000),
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +252,7 @@ def test_a_minute_used_up_tells_when_it_reopens(delay: str, seconds: float) -> N
     """A delay in whole seconds was rounded down, so one more second is waited."""
     failure = _classify(429, _error(429, _quotas((PER_MINUTE, "5")), _retry(delay)))
 
-    assert failure == Failure(FailureClass.QUOTA_MINUTE, "m", 429, seconds)
+    assert failure == Failure(FailureClass.QUOTA_MINUTE, "m", 429, seconds, violations=(Violation(Measure.RPM, 5),))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +269,9 @@ def test_the_message_tells_the_delay_where_the_details_do_not(said: str, seconds
 
 def test_a_minute_used_up_may_not_tell_when_it_reopens() -> None:
     """Then nothing is made up."""
-    assert _classify(429, _error(429, _quotas((PER_MINUTE, None)))) == Failure(FailureClass.QUOTA_MINUTE, "m", 429)
+    failure = _classify(429, _error(429, _quotas((PER_MINUTE, None))))
+
+    assert failure == Failure(FailureClass.QUOTA_MINUTE, "m", 429, violations=(Violation(Measure.RPM),))
 
 
 def test_a_delay_without_a_quota_is_a_short_window() -> None:
@@ -179,8 +295,12 @@ def test_a_delay_without_a_quota_is_a_short_window() -> None:
 )
 def test_a_quota_of_nothing_is_not_in_the_tier(body: bytes) -> None:
     """Waiting for it is in vain, for a minute as for a day; older errors say it elsewhere."""
-    assert _classify(429, body).kind is FailureClass.NOT_IN_TIER
-    assert _classify(429, body).retry_after is None
+    failure = _classify(429, body)
+
+    assert failure.kind is FailureClass.NOT_IN_TIER
+    assert failure.retry_after is None
+    assert {violation.limit for violation in failure.violations} <= {0, None}
+    assert failure.violations
 
 
 def test_a_limit_that_begins_with_a_zero_is_not_nothing() -> None:
@@ -194,7 +314,18 @@ def test_the_older_place_of_a_quota_counts_too() -> None:
     """Before QuotaFailure the quota stood in ErrorInfo."""
     metadata = {"quota_limit": "GenerateContentRequestsPerDayPerProject", "quota_limit_value": "50"}
 
-    assert _classify(429, _error(429, _info("RATE_LIMIT_EXCEEDED", **metadata))).kind is FailureClass.QUOTA_DAY
+    failure = _classify(429, _error(429, _info("RATE_LIMIT_EXCEEDED", **metadata)))
+
+    assert failure == Failure(FailureClass.QUOTA_DAY, "m", 429, violations=(Violation(Measure.RPD, 50),))
+
+
+def test_the_older_metric_tells_what_is_counted_where_the_limits_name_does_not() -> None:
+    """They stand side by side."""
+    metadata = {"quota_limit": "PerMinutePerProject", "quota_metric": METRICS + "tokens", "quota_limit_value": "50"}
+
+    failure = _classify(429, _error(429, _info("RATE_LIMIT_EXCEEDED", **metadata)))
+
+    assert failure.violations == (Violation(Measure.TPM, 50),)
 
 
 @pytest.mark.parametrize("status", [402, 429])
@@ -210,7 +341,7 @@ def test_money_spent_is_no_rate(status: int) -> None:
 )
 def test_a_429_without_details_is_capacity(said: str) -> None:
     """No quota of ours is named: back off shortly, bench nothing."""
-    assert _classify(429, _error(429, message=said)) == Failure(FailureClass.TRANSIENT, said, 429)
+    assert _classify(429, _error(429, message=said)) == Failure(FailureClass.RATE_LIMITED, said, 429)
     assert _classify(429, _error(429, message=said), {"retry-after": "7"}).retry_after == 7.0
 
 

@@ -326,7 +326,7 @@ def test_an_error_inside_a_stream_is_a_failure_whatever_the_reason_before_it() -
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ({"code": 429, "message": "m", "metadata": {"provider_name": "Google"}}, FailureClass.TRANSIENT),
+        ({"code": 429, "message": "m", "metadata": {"provider_name": "Google"}}, FailureClass.RATE_LIMITED),
         ({"code": 502, "message": "m"}, FailureClass.TRANSIENT),
         ({"code": 503, "message": "m"}, FailureClass.OVERLOADED),
         ({"code": "503", "message": "m"}, FailureClass.OVERLOADED),

@@ -16,6 +16,7 @@ import pytest
 
 from synapse.domain.events import Finish, FinishReason
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Headroom, Measure, Violation
 from synapse.domain.usage import Usage
 from synapse.providers.wires import gemini, openai
 from synapse.testing.wire_contract import Heard, hear, hear_plain
@@ -190,7 +191,7 @@ ERRORS: dict[str, tuple[FailureClass, float | None, str]] = {
     "openai-responses/error-401": (FailureClass.CREDENTIAL_DEAD, None, "Incorrect API key provided"),
     "openrouter/error-400-context-length": (FailureClass.CALLER_FAULT, None, "maximum context length"),
     "openrouter/error-401": (FailureClass.CREDENTIAL_DEAD, None, "Missing Authentication header"),
-    "openrouter/error-429-provider": (FailureClass.TRANSIENT, None, "temporarily rate-limited upstream"),
+    "openrouter/error-429-provider": (FailureClass.RATE_LIMITED, None, "temporarily rate-limited upstream"),
 }
 """What each recorded error teaches, after how many seconds to come back, and words of its message."""
 
@@ -206,6 +207,35 @@ def test_a_recorded_error_teaches_what_it_ought_to(name: str) -> None:
 
     assert (failure.kind, failure.retry_after, failure.status) == (kind, retry_after, response["status"])
     assert words in failure.message
+
+
+def test_the_recorded_quota_is_told_with_its_limit() -> None:
+    """That of a minute's input tokens, in the paid tier; no other recorded error names a limit."""
+    told = {}
+    for name in ERRORS:
+        response = _load(name)["response"]
+        wire = gemini.WIRE if name.startswith("gemini/") else openai.WIRE
+        failure = wire.classify(response["status"], response["headers"], json.dumps(response["body"]).encode())
+        told[name] = failure.violations
+
+    assert {name: violations for name, violations in told.items() if violations} == {
+        "gemini/error-429-quota-input-tokens": (Violation(Measure.TPM, 1_000_000),)
+    }
+
+
+def test_recorded_answers_tell_of_tokens_where_their_resets_were_not_recorded() -> None:
+    """Without a reset nothing tells a minute's requests from a day's."""
+    told = {}
+    for name, status in _recorded(""):
+        if status == 200 and openai.WIRE.headroom is not None:
+            told[name] = openai.WIRE.headroom(_load(name)["response"]["headers"])
+
+    assert {name: headroom for name, headroom in told.items() if headroom} == {
+        "openai-compatible/openai-embeddings-float": (Headroom(Measure.TPM, 1_000_000, 999_992),),
+        "openai-compatible/openai-stream-tools-parallel-1": (Headroom(Measure.TPM, 160_000, 159_970),),
+        "openai-compatible/openai-stream-tools-parallel-2": (Headroom(Measure.TPM, 50_000_000, 49_999_985),),
+        "openai-responses/stream-tools-gpt5-nano": (Headroom(Measure.TPM, 2_000_000, 1_999_446),),
+    }
 
 
 def test_no_recording_of_these_dialects_is_left_out() -> None:

@@ -1,4 +1,4 @@
-"""What a dialect is to the rest: three functions."""
+"""What a dialect is to the rest: a few functions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from synapse.domain.credential import Credential
     from synapse.domain.events import Finish
     from synapse.domain.failure import Failure
+    from synapse.domain.quota import Headroom
     from synapse.domain.request import Request
     from synapse.providers.base import Signal
 
@@ -31,8 +32,8 @@ class Decoder(Protocol):
     def feed(self, data: bytes) -> Sequence[Signal]:
         """Take the next piece of the answer and say what it means.
 
-        A piece is the data of one server-sent event, or the whole body of a plain answer. Anything that cannot be
-        understood is a `Failure`, never an exception. After a `Failure` nothing more is fed.
+        A piece is the data of one server-sent event, or the whole body of a plain answer. What it means is deltas, or
+        a `Failure`: anything that cannot be understood is one, never an exception. After it nothing more is fed.
         """
 
     def end(self) -> Finish | Failure:
@@ -49,3 +50,8 @@ class Wire(msgspec.Struct, frozen=True):
     """A new reader for one answer, streamed or plain."""
     classify: Callable[[int, Mapping[str, str], bytes], Failure]
     """`classify(status, headers, body)`: what an answer with an error status teaches. Header names are lower case."""
+    headroom: Callable[[Mapping[str, str]], tuple[Headroom, ...]] | None = None
+    """`headroom(headers)`: what the headers of a good answer say of limits; None where its providers never say any.
+
+    It is called for every answer. Names are found in lower case.
+    """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ BY_STATUS: Final[Mapping[int, FailureClass]] = {
     404: FailureClass.MODEL_GONE,
     413: FailureClass.CALLER_FAULT,
     422: FailureClass.CALLER_FAULT,
+    429: FailureClass.RATE_LIMITED,
     503: FailureClass.OVERLOADED,
     529: FailureClass.OVERLOADED,
 }
@@ -45,7 +47,13 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|h|m|s)")
 _SECONDS: Final[Mapping[str, float]] = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
 }  # fmt: skip
-_STATED_DELAY = re.compile(r"\b(?:try again|retry) in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)\b", re.IGNORECASE)
+_STATED_DELAY = re.compile(
+    r"\b(?:try again|retry|wait) (?:in |after )?"
+    r"(?:(?P<parts>(?:\d+(?:\.\d+)?(?:ms|h|m|s))+)|(?P<seconds>\d+(?:\.\d+)?) seconds?)\b",
+    re.IGNORECASE,
+)
+_MOST_DIGITS = 18
+"""Of a whole number: longer ones are none that anybody counts to."""
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -57,14 +65,26 @@ class Complaint(msgspec.Struct, frozen=True):
     """As the provider wrote it: not redacted, not trimmed."""
 
 
-def read_complaint(body: bytes) -> Complaint:
+class Verdict(msgspec.Struct, frozen=True):
+    """What an error teaches, apart from its words: the same fields as those of `Failure`."""
+
+    kind: FailureClass
+    retry_after: float | None = None
+    violations: tuple[Violation, ...] = ()
+    shared: bool = False
+
+
+def read_complaint(body: bytes, status: int | None = None) -> Complaint:
     """Read the body of an error answer; where it says nothing in its own words the message is its beginning."""
     try:
         complaint = complaint_of(msgspec.json.decode(body))
     except UNREADABLE:
         complaint = Complaint({}, "")
-    said = complaint.message or excerpt(body) or "an error without a word of explanation"
-    return Complaint(complaint.fields, said)
+    return Complaint(complaint.fields, complaint.message or excerpt(body) or _silence(status))
+
+
+def _silence(status: int | None) -> str:
+    return f"{'an error' if status is None else f'HTTP {status}'} without a word of explanation"
 
 
 def read_inner_complaint(error: msgspec.Raw) -> Complaint | None:
@@ -111,11 +131,15 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def failure(
-    kind: FailureClass, message: str, *, status: int | None = None, retry_after: float | None = None
-) -> Failure:
+def failure(kind: FailureClass, message: str) -> Failure:
     """Build a failure whose message shows no key and is at most 500 characters long."""
-    return Failure(kind, trim(redact(message[: 20 * _MESSAGE_LIMIT]), _MESSAGE_LIMIT), status, retry_after)
+    return judged(Verdict(kind), message, None)
+
+
+def judged(verdict: Verdict, message: str, status: int | None) -> Failure:
+    """Put a verdict and the words it was made of together; the message shows no key and is cut at 500 characters."""
+    shown = trim(redact(message[: 20 * _MESSAGE_LIMIT]), _MESSAGE_LIMIT)
+    return Failure(verdict.kind, shown, status, verdict.retry_after, verdict.violations, verdict.shared)
 
 
 def unreadable(data: bytes, error: Exception) -> Failure:
@@ -158,13 +182,16 @@ def duration(value: str) -> float | None:
     parts = _DURATION.findall(value)
     if not parts or "".join(amount + unit for amount, unit in parts) != value:
         return None
-    return sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
+    seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
+    return seconds if math.isfinite(seconds) else None
 
 
 def stated_delay(message: str) -> float | None:
-    """Return the seconds of a "retry in 964.97ms" or "try again in 7m12s" in a message, or None."""
+    """Return the seconds of a "retry in 964.97ms", "try again in 7m12s" or "wait 9 seconds" in a message, or None."""
     found = _STATED_DELAY.search(message)
-    return duration(found[1].lower()) if found else None
+    if found is None:
+        return None
+    return duration(found["parts"].lower() if found["parts"] else f"{found['seconds']}s")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -188,6 +215,12 @@ def number(value: str) -> float:
     except ValueError:
         return 0.0
     return parsed if math.isfinite(parsed) else 0.0
+
+
+def whole(value: object) -> int | None:
+    """Return the whole number, not below 0, that a number or text of plain digits is, else None."""
+    digits = str(value).strip() if isinstance(value, int | str) else ""
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS else None
 
 
 def instant(value: str) -> float | None:

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Violation
 from synapse.providers.wires.faults import (
     BY_STATUS,
     Complaint,
+    Verdict,
     duration,
-    failure,
+    judged,
     mapping,
     mappings,
     read_complaint,
     retry_after,
     stated_delay,
     text,
+    whole,
 )
+from synapse.providers.wires.limits import measure, of_a_day, tightest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,9 +35,15 @@ _DEAD_REASONS: Final = frozenset({
 """`google.rpc.ErrorInfo` reasons that speak of the key or its project; those that begin with `API_KEY_` do too."""
 _DEAD_PROSE = re.compile(r"\bapi key (?:not valid|expired|not found|invalid)", re.IGNORECASE)
 _MONEY_PROSE = re.compile(r"prepayment credit|credits? (?:is|are|ha[sv]e? been) depleted|spending cap", re.IGNORECASE)
-_DAY_ID = re.compile(r"per_?day|daily", re.IGNORECASE)
+_DAY_NAME = re.compile(r"per[_ ]?day|daily", re.IGNORECASE)
+_OTHER_NAME = re.compile(r"second|output", re.IGNORECASE)
+"""In the names of quotas that no measure of ours expresses: their values would be taken for others."""
 _DAY_PROSE = re.compile(r"per ?day\b|\bdaily\b", re.IGNORECASE)
 _NOTHING_PROSE = re.compile(r"\blimit: 0(?![.,]?\d)")
+_QUOTA_PROSE = re.compile(
+    r"quota exceeded for (?:quota )?(?:metric:? )?'?(?P<name>[^\n,']+)'?(?:, limit: (?P<limit>\d+)(?![.,]?\d))?",
+    re.IGNORECASE,
+)
 
 _FORBIDDEN = 403
 _TOO_MANY = 429
@@ -42,8 +52,16 @@ _TOO_MANY = 429
 class _Quota(msgspec.Struct, frozen=True):
     """One quota that a 429 names."""
 
-    id: str
-    limit: str
+    name: str
+    """All names it goes by: its id, and that of its metric."""
+    limit: int | None
+
+    def violation(self) -> Violation:
+        """Say which limit it is. A quota that names no period is a minute's: a day's value there holds nothing back."""
+        counts_tokens = "token" in self.name.lower()
+        known = (counts_tokens or "request" in self.name.lower()) and not _OTHER_NAME.search(self.name)
+        day = _DAY_NAME.search(self.name) is not None
+        return Violation(measure(tokens=counts_tokens, day=day), self.limit if known else None)
 
 
 class _Details(msgspec.Struct, frozen=True):
@@ -57,15 +75,15 @@ class _Details(msgspec.Struct, frozen=True):
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """Say what an answer with an error status teaches. Header names are lower case."""
-    return judge(status, headers, read_complaint(body))
+    return judge(status, headers, read_complaint(body, status))
 
 
 def judge(status: int | None, headers: Mapping[str, str], complaint: Complaint) -> Failure:
     """Say what an error teaches: the answer's own, or one inside a stream (there its code stands for the status)."""
     details = _read_details(mappings(complaint.fields.get("details")))
     code = status if status is not None else complaint.fields.get("code")
-    kind, delay = _verdict(code if isinstance(code, int) else 0, headers, complaint, details)
-    return failure(kind, complaint.message, status=status, retry_after=delay)
+    verdict = _verdict(code if isinstance(code, int) else 0, headers, complaint, details)
+    return judged(verdict, complaint.message, status)
 
 
 def is_google(complaint: Complaint) -> bool:
@@ -73,43 +91,48 @@ def is_google(complaint: Complaint) -> bool:
     return isinstance(complaint.fields.get("code"), int) and bool(text(complaint.fields.get("status")))
 
 
-def _verdict(
-    code: int, headers: Mapping[str, str], complaint: Complaint, details: _Details
-) -> tuple[FailureClass, float | None]:
+def _verdict(code: int, headers: Mapping[str, str], complaint: Complaint, details: _Details) -> Verdict:
     if details.reason.startswith("API_KEY_") or details.reason in _DEAD_REASONS:
-        return FailureClass.CREDENTIAL_DEAD, None
+        return Verdict(FailureClass.CREDENTIAL_DEAD)
     if not details.reason and _DEAD_PROSE.search(complaint.message):
-        return FailureClass.CREDENTIAL_DEAD, None
+        return Verdict(FailureClass.CREDENTIAL_DEAD)
     if code == _FORBIDDEN and complaint.fields:
-        return FailureClass.CREDENTIAL_DEAD, None
+        return Verdict(FailureClass.CREDENTIAL_DEAD)
     if code == _TOO_MANY:
         return _quota_verdict(headers, complaint.message, details)
     kind = BY_STATUS.get(code, FailureClass.TRANSIENT)
     if kind not in {FailureClass.OVERLOADED, FailureClass.TRANSIENT}:
-        return kind, None
+        return Verdict(kind)
     delay = _delay(details.delay, complaint.message)
-    return kind, delay if delay is not None else retry_after(headers)
+    return Verdict(kind, delay if delay is not None else retry_after(headers))
 
 
-def _quota_verdict(headers: Mapping[str, str], message: str, details: _Details) -> tuple[FailureClass, float | None]:
-    if any(quota.limit == "0" for quota in details.quotas) or _NOTHING_PROSE.search(message):
-        return FailureClass.NOT_IN_TIER, None
-    if not details.quotas:
+def _quota_verdict(headers: Mapping[str, str], message: str, details: _Details) -> Verdict:
+    quotas = details.quotas or _quotas_in(message)
+    violations = tightest(quota.violation() for quota in quotas)
+    if any(quota.limit == 0 for quota in quotas) or _NOTHING_PROSE.search(message):
+        return Verdict(FailureClass.NOT_IN_TIER, None, violations)
+    if not quotas:
         return _unnamed_quota_verdict(headers, message, details.delay)
-    if any(_DAY_ID.search(quota.id) for quota in details.quotas):
-        return FailureClass.QUOTA_DAY, None
-    return FailureClass.QUOTA_MINUTE, _delay(details.delay, message)
+    if of_a_day(violations):
+        return Verdict(FailureClass.QUOTA_DAY, None, violations)
+    return Verdict(FailureClass.QUOTA_MINUTE, _delay(details.delay, message), violations)
 
 
-def _unnamed_quota_verdict(headers: Mapping[str, str], message: str, stated: str) -> tuple[FailureClass, float | None]:
+def _unnamed_quota_verdict(headers: Mapping[str, str], message: str, stated: str) -> Verdict:
     if _MONEY_PROSE.search(message):
-        return FailureClass.CREDENTIAL_DEAD, None
+        return Verdict(FailureClass.CREDENTIAL_DEAD)
     if _DAY_PROSE.search(message):
-        return FailureClass.QUOTA_DAY, None
+        return Verdict(FailureClass.QUOTA_DAY)
     delay = _delay(stated, message)
     if delay is not None:
-        return FailureClass.QUOTA_MINUTE, delay
-    return FailureClass.TRANSIENT, retry_after(headers)
+        return Verdict(FailureClass.QUOTA_MINUTE, delay)
+    return Verdict(FailureClass.RATE_LIMITED, retry_after(headers))
+
+
+def _quotas_in(message: str) -> tuple[_Quota, ...]:
+    """Find the quotas in the words of an error that has lost its details."""
+    return tuple(_Quota(found["name"], whole(found["limit"])) for found in _QUOTA_PROSE.finditer(message))
 
 
 def _delay(stated: str, message: str) -> float | None:
@@ -136,10 +159,13 @@ def _read_details(details: Iterable[Mapping[str, object]]) -> _Details:
 
 
 def _quota(violation: Mapping[str, object]) -> _Quota:
-    return _Quota(text(violation.get("quotaId")), str(violation.get("quotaValue", "")).strip())
+    name = f"{text(violation.get('quotaId'))} {text(violation.get('quotaMetric'))}"
+    return _Quota(name, whole(violation.get("quotaValue")))
 
 
 def _older_quota(metadata: Mapping[str, object]) -> list[_Quota]:
     """Where the quota stood before there was a `QuotaFailure`."""
     name = text(metadata.get("quota_limit"))
-    return [_Quota(name, str(metadata.get("quota_limit_value", "")).strip())] if name else []
+    if not name:
+        return []
+    return [_Quota(f"{name} {text(metadata.get('quota_metric'))}", whole(metadata.get("quota_limit_value")))]

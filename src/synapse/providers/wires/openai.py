@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from synapse.domain.request import Image, Message, Part, Request, Text
-from synapse.providers.wires import openai_faults
+from synapse.providers.wires import openai_faults, openai_limits
 from synapse.providers.wires.base import Call, Wire
 from synapse.providers.wires.openai_answer import OpenAIDecoder
 
@@ -87,4 +87,4 @@ def _part(part: Part) -> _TextPart | _ImagePart:
     return _TextPart(part.text)
 
 
-WIRE = Wire("openai", encode, OpenAIDecoder, openai_faults.classify)
+WIRE = Wire("openai", encode, OpenAIDecoder, openai_faults.classify, openai_limits.headroom)
