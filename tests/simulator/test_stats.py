@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from synapse.simulator import KeyStats, Stats
+from synapse.simulator import FaultKind, KeyStats, Stats
 
 if TYPE_CHECKING:
     from conftest import Simulate, Until
@@ -32,6 +32,21 @@ async def test_requests_are_counted_by_key_and_model(simulate: Simulate) -> None
     )
     assert (stats.requests, stats.rate_limited, stats.in_flight) == (4, 1, 0)
     assert b"secret" not in answer.body
+
+
+async def test_what_goes_wrong_on_purpose_is_counted_by_kind(simulate: Simulate) -> None:
+    """In total, where it happened; a request that is refused has nothing else go wrong with it."""
+    caller = await simulate(limits={"rpm": 4}, faults=[{"rate": 0.5, "kind": "503"}, {"rate": 0.5, "kind": "429"}])
+    seen = [(await caller.openai()).status for _ in range(4)]
+    await caller.openai()
+    await caller.openai(messages=None)
+
+    counts = caller.simulator.stats().faults
+
+    assert {FaultKind(str(status)): seen.count(status) for status in set(seen)} == counts
+    assert sum(counts.values()) == 4
+    await caller.ask("/_simulator/reset")
+    assert caller.simulator.stats().faults == {}
 
 
 async def test_refused_requests_are_counted_too(simulate: Simulate) -> None:

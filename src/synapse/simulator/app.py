@@ -75,6 +75,8 @@ class Simulator:
 
     async def _deliver(self, decision: Decision, connection: Connection, send: ASGISendCallable) -> None:
         tallies = self._counter.tallies(decision.key, decision.model)
+        if decision.fault is not None:
+            self._counter.fault(decision.fault)
         for tally in tallies:
             tally.enter(rate_limited=decision.rate_limited, over_quota=decision.over_quota)
         stayed = False

@@ -41,6 +41,8 @@ class Decision(msgspec.Struct, frozen=True):
     """How many tokens the answer is long."""
     over_quota: bool = False
     """Whether it is refused for a quota."""
+    fault: FaultKind | None = None
+    """What goes wrong with it on purpose."""
     account: Account | None = None
     """What to leave when the answer has ended."""
 
@@ -74,10 +76,16 @@ class Mind:
         admission = self.accounts.admit(key, ask.model, span, tokens=ask.input_tokens, zone=dialect.ZONE, now=now)
         if admission.violations:
             return Decision(self._refuse(dialect, ask, admission, now), key, ask.model, over_quota=True)
-        answer, plan, tokens = self._admitted(dialect, target, ask, body, now)
-        if isinstance(answer, Stream) or answer.status == _OK:
-            answer.headers += dialect.allowance(self._told(admission.standing))
-        return Decision(answer, key, ask.model, plan, tokens, account=admission.account)
+        roll = self._dice.roll()
+        kind = None if roll is None else roll.kind
+        if kind in _STATUSES:
+            return Decision(dialect.fault(ask, kind), key, ask.model, fault=kind, account=admission.account)
+        answer, tokens = self._answer(dialect, target, ask, body, now)
+        if isinstance(answer, Reply) and answer.status != _OK:
+            return Decision(answer, key, ask.model, account=admission.account)
+        answer.headers += dialect.allowance(self._told(admission.standing))
+        plan = self._planned(dialect, ask, roll)
+        return Decision(answer, key, ask.model, plan, tokens, fault=kind, account=admission.account)
 
     def check_key(self, dialect: Dialect, request: Request, target: Target) -> None:
         """Raise `Refusal` where a request has no key, or one that is invalid."""
@@ -98,17 +106,6 @@ class Mind:
     def _told(self, standing: Standing) -> Standing:
         """Return what answers are to tell of what is left."""
         return standing if self._options.bodies is Bodies.FULL else Standing()
-
-    def _admitted(
-        self, dialect: Dialect, target: Generate, ask: Ask, body: bytes, now: float
-    ) -> tuple[Reply | Stream, Plan, int]:
-        """Answer a request within its quota; return the answer, how to send it, and how many tokens it is long."""
-        roll = self._dice.roll()
-        if roll is not None and roll.kind in _STATUSES:
-            return dialect.fault(ask, roll.kind), AT_ONCE, 1
-        answer, tokens = self._answer(dialect, target, ask, body, now)
-        failed = isinstance(answer, Reply) and answer.status != _OK
-        return answer, AT_ONCE if failed else self._planned(dialect, ask, roll), tokens
 
     def _answer(
         self, dialect: Dialect, target: Generate, ask: Ask, body: bytes, now: float

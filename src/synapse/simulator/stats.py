@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
+
 import msgspec
 
 from synapse.simulator.accounts import QuotaStats
+from synapse.simulator.faults import FaultKind
 
 
 class KeyStats(msgspec.Struct, frozen=True):
@@ -42,6 +45,8 @@ class Stats(msgspec.Struct, frozen=True):
     """How each quota was kept, where there are any."""
     started_at: float = 0.0
     """When it began, in seconds since the epoch."""
+    faults: dict[FaultKind, int] = {}
+    """How often which thing went wrong on purpose."""
 
 
 class Tally:
@@ -80,6 +85,7 @@ class Counter:
         """Begin at nothing."""
         self._total = Tally()
         self._tallies: dict[tuple[str, str], Tally] = {}
+        self._faults: Counts[FaultKind] = Counts()
 
     def tallies(self, key: str, model: str) -> tuple[Tally, Tally]:
         """Return the counts that a request belongs in."""
@@ -88,8 +94,13 @@ class Counter:
             tally = self._tallies[key, model] = Tally()
         return self._total, tally
 
+    def fault(self, kind: FaultKind) -> None:
+        """Count an answer that is to go wrong."""
+        self._faults[kind] += 1
+
     def reset(self) -> None:
         """Forget all but what is still going on."""
+        self._faults.clear()
         self._tallies = {names: tally for names, tally in self._tallies.items() if tally.in_flight}
         for tally in (self._total, *self._tallies.values()):
             tally.reset()
@@ -101,7 +112,12 @@ class Counter:
             KeyStats(key[-4:], model, *_values(tally), quota_429s=tally.quota_429s) for (key, model), tally in rows
         )
         return Stats(
-            *_values(self._total), keys, quota_429s=self._total.quota_429s, quotas=quotas, started_at=started_at
+            *_values(self._total),
+            keys,
+            quota_429s=self._total.quota_429s,
+            quotas=quotas,
+            started_at=started_at,
+            faults={**self._faults},
         )
 
 
