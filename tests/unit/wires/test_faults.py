@@ -188,7 +188,7 @@ def test_a_whole_number_is_read(value: object, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "1.5", "-1", -1, 2.5, 2.0, True, None, [], "٣", "1,000", "unlimited", "9" * 19, "9" * 5000]
+    "value", ["", "1.5", "-1", -1, 2.5, 2.0, True, None, [], "٣", "1,000", "unlimited", "9" * 19, "9" * 5000, 10**18]
 )
 def test_what_is_no_whole_number_is_none(value: object) -> None:
     """Nothing is rounded or guessed, and nothing raises."""

@@ -53,7 +53,7 @@ _STATED_DELAY = re.compile(
     re.IGNORECASE,
 )
 _MOST_DIGITS = 18
-"""Of a whole number: longer ones are none that anybody counts to."""
+"""Of a whole number: nobody counts further, and reading longer ones may fail."""
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -179,11 +179,13 @@ def excerpt(data: bytes) -> str:
 
 def duration(value: str) -> float | None:
     """Return the seconds of a Go or protobuf duration (`6m0s`, `7.66s`, `6ms`, `48s`), or None if it is none."""
-    parts = _DURATION.findall(value)
-    if not parts or "".join(amount + unit for amount, unit in parts) != value:
-        return None
-    seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
-    return seconds if math.isfinite(seconds) else None
+    seconds, end = 0.0, 0
+    for part in _DURATION.finditer(value):
+        if part.start() != end:
+            return None
+        seconds += float(part[1]) * _SECONDS[part[2]]
+        end = part.end()
+    return seconds if end and end == len(value) and math.isfinite(seconds) else None
 
 
 def stated_delay(message: str) -> float | None:
@@ -218,9 +220,11 @@ def number(value: str) -> float:
 
 
 def whole(value: object) -> int | None:
-    """Return the whole number, not below 0, that a number or text of plain digits is, else None."""
-    digits = str(value).strip() if isinstance(value, int | str) else ""
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS else None
+    """Return the whole number, not below 0 and of at most 18 digits, that a number or a text is, else None."""
+    if isinstance(value, str):
+        digits = value.strip()
+        return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS else None
+    return value if type(value) is int and 0 <= value < 10**_MOST_DIGITS else None
 
 
 def instant(value: str) -> float | None:
