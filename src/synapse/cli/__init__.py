@@ -15,7 +15,7 @@ from synapse.cli.terminal import complain, explain, hang_up
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-COMMANDS = ("serve", "generate", "models", "check_config", "simulate")
+COMMANDS = ("serve", "generate", "models", "keys", "check_config", "simulate")
 """The modules, in the order of the help. What is heavy they import when they run."""
 
 SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130

@@ -17,7 +17,7 @@ from synapse.cli import COMMANDS, main
 from synapse.cli.terminal import complain, explain
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-ALL_COMMANDS = ["serve", "generate", "models", "check_config", "simulate"]
+ALL_COMMANDS = ["serve", "generate", "models", "keys", "check_config", "simulate"]
 
 
 def test_the_commands_are_these() -> None:
