@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from yaml.nodes import Node
 
 PREFIX = "SYNAPSE_"
-NO_OVERRIDES = frozenset({"SYNAPSE_SERVER", "SYNAPSE_RECORDINGS"})
-"""Variables with our prefix that are for others: the address that clients call, the tests' recordings."""
+NO_OVERRIDES = frozenset({"SYNAPSE_SERVER", "SYNAPSE_URL", "SYNAPSE_API_KEY", "SYNAPSE_RECORDINGS"})
+"""Variables with our prefix that are for others: the addresses that clients call, their key, the tests' recordings."""
 _KUBERNETES = re.compile(r"SYNAPSE_(SERVICE_HOST|(SERVICE_)?PORT(_.*)?)")
 """What Kubernetes sets in every pod where a service is named `synapse`."""
 

@@ -71,9 +71,11 @@ def test_an_override_reaches_only_the_place_it_names(load_text: Callable[..., Co
 
 
 def test_variables_for_others_are_left_alone(load_text: Callable[..., Config]) -> None:
-    """The client's target, the tests' recordings, and what Kubernetes sets for a service called synapse."""
+    """The client's target and key, the tests' recordings, and what Kubernetes sets for a service called synapse."""
     environ = {
         "SYNAPSE_SERVER": "localhost:50051",
+        "SYNAPSE_URL": "http://localhost:8080",
+        "SYNAPSE_API_KEY": "secret",
         "SYNAPSE_RECORDINGS": "/somewhere",
         "SYNAPSE_SERVICE_HOST": "10.0.0.1",
         "SYNAPSE_SERVICE_PORT_HTTP": "8080",

@@ -34,9 +34,10 @@ def presented_key(scope: Scope) -> str | None:
     """Return the key that came along: `Authorization: Bearer KEY`, else `x-api-key: KEY`."""
     authorization = header(scope, b"authorization")
     key = bearer(authorization.decode("latin-1")) if authorization is not None else None
-    if key is None and (api_key := header(scope, b"x-api-key")) is not None:
-        return api_key.decode("latin-1")
-    return key
+    if key:
+        return key
+    api_key = header(scope, b"x-api-key")
+    return api_key.decode("latin-1") if api_key is not None else None
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
