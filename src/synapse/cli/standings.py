@@ -14,7 +14,7 @@ from synapse.domain.quota import Measure
 
 NOTHING = "\N{EN DASH}"
 """What a table says of what is not known."""
-_FOR_GOOD = "never"
+NEVER = "never"
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 """With its zone, so that it can be compared."""
 _SIZES = (("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000))
@@ -27,7 +27,8 @@ class Use(msgspec.Struct):
     measure: str
     used: int
     limit: int | None = None
-    reopens_at: Instant | None = None
+    reopens_at: str | None = None
+    """An instant, or `never`; None while something is left."""
 
 
 class Standing(msgspec.Struct):
@@ -60,7 +61,8 @@ def read_standings(body: bytes) -> list[Standing]:
     try:
         standings = msgspec.json.decode(body, type=_Answer).keys
         for each in standings:
-            _instant(each.benched_until)
+            for text in (each.benched_until, *(use.reopens_at for use in each.quotas)):
+                _instant(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SynapseError(f"what answered is no Synapse, or one of another version: {error}") from error
     return sorted(standings, key=lambda each: (each.provider, each.project or "", each.model or ""))
@@ -110,7 +112,10 @@ def short(number: int) -> str:
 
 def _reopens(uses: Iterable[Use], now: datetime) -> str | None:
     """Tell when the last of the closed quotas has something left again: before that, none of them helps."""
-    instants = [use.reopens_at for use in uses if use.reopens_at is not None]
+    told = [use.reopens_at for use in uses if use.reopens_at is not None]
+    instants = [instant for instant in map(_instant, told) if instant is not None]
+    if len(instants) < len(told):
+        return NEVER
     return after((max(instants) - now).total_seconds()) if instants else None
 
 
@@ -136,7 +141,7 @@ def _bench(standing: Standing) -> str | None:
 
 
 def _instant(text: str | None) -> datetime | None:
-    if text is None or text == _FOR_GOOD:
+    if text is None or text == NEVER:
         return None
     return msgspec.convert(text, Instant).astimezone(UTC)
 

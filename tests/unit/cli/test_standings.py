@@ -65,7 +65,10 @@ def test_there_is_a_column_for_every_measure_there_is() -> None:
 
 def test_the_last_of_used_up_quotas_to_reopen_counts() -> None:
     """None of the others helps before that."""
-    assert line(quotas=[use("rpd", 9, 9, 7200.0), use("rpm", 9, 9, 12.0)])["reopens"] == "in 2 h"
+    quotas = [use("rpd", 9, 9, 7200.0), use("rpm", 9, 9, 12.0)]
+
+    assert line(quotas=quotas)["reopens"] == "in 2 h"
+    assert line(quotas=[*quotas, use("tpd", 0, 0) | {"reopens_at": "never"}])["reopens"] == "never"
 
 
 def test_there_can_be_columns_for_limits_alone() -> None:
