@@ -60,6 +60,10 @@ class FairQueue(Generic[T]):
         for queue in self._queues.values():
             yield from queue.items
 
+    def count(self, name: str) -> int:
+        """Count what a caller has waiting."""
+        return len(self._queues.get(name, ()))
+
     def push(self, item: T, number: int, caller: Caller, *, first: bool, refund: bool) -> CallerQueue[T]:
         """Put an item into its caller's queue, and return that; numbers are those of `CallerQueue`."""
         queue = self._queues.get(caller.name)

@@ -117,10 +117,12 @@ class Lanes(Generic[T]):
         """
         band, queue, number = self._places[item.task.id]
         ahead = band.ahead(queue, number)
-        for other in self._lanes[band.lane]:
-            if other is band:
+        for urgent in self._lanes[band.lane]:
+            if urgent is band:
                 break
-            ahead += other.ready
+            ahead += urgent.ready
+            if queue.name in self._held:
+                ahead += urgent.count(queue.name)
         return ahead
 
     def upcoming(self, lane: tuple[str, str], count: int) -> list[T]:
