@@ -25,7 +25,7 @@ it trails or begins with the clock's, ever holds more than one of ours.
 SPAN = MINUTE + MARGIN
 """Seconds for which a request counts against limits of a minute, from its sending."""
 _KEPT = 4096
-"""Requests of the window that are remembered where no limit of a minute is known; it may have to be learned from them."""
+"""Requests of the window that are remembered where no limit of a minute is known, in case one has to be learned."""
 NEVER = math.inf
 """The instant that does not come."""
 

@@ -20,34 +20,49 @@ class Demand:
     Instants are UTC seconds.
     """
 
-    __slots__ = ("_amount", "_peaks", "_recent", "_seen_at", "_window", "running")
+    __slots__ = ("_amount", "_most", "_part", "_parts", "_peaks", "_per_second", "running")
 
     def __init__(self, window: float) -> None:
         """Begin with nobody seen; the window's length is in seconds."""
-        self._window = window
-        self._recent: deque[tuple[int, int]] = deque()
-        """What was used in each sixtieth of the window."""
+        self._per_second = _PARTS / window
+        self._part: float = -math.inf
+        """The sixtieth of a window in which somebody was seen last, counted from the epoch."""
         self._amount = 0
+        """What was used in that."""
+        self._most = 0
+        """The most at once in that."""
+        self._parts: deque[tuple[float, int]] = deque()
+        """What was used in earlier ones of the last window."""
         self._peaks: dict[int, tuple[int, int]] = {}
-        """For each window: the most used of it, and the most at once."""
-        self._seen_at = -math.inf
+        """For each window: the most used within the length of one, and the most at once."""
         self.running = 0
 
-    def sent(self, now: float, amount: int = 1) -> None:
-        """Note a request of a band above batch."""
-        self._expire(now)
-        self._seen_at = now
-        part = int(now / self._window * _PARTS)
-        if self._recent and self._recent[-1][0] == part:
-            amount_of_part = self._recent.pop()[1]
-            self._recent.append((part, amount_of_part + amount))
-        else:
-            self._recent.append((part, amount))
-        self._amount += amount
+    def sent(self, now: float) -> None:
+        """Note a request of a band above batch, which is on its way until `answered`."""
+        self.used(now, 1)
         self.running += 1
-        turn = int(now // self._window)
+        self._most = max(self._most, self.running)
+
+    def used(self, now: float, amount: int) -> None:
+        """Note what such a request uses of a window."""
+        part = int(now * self._per_second)
+        if part != self._part:
+            self._begin(part)
+        self._amount += amount
+
+    def _begin(self, part: int) -> None:
+        """Put the last part to the others, and look back."""
+        if self._part >= 0:
+            self._parts.append((self._part, self._amount))
+            self._note_peak()
+        self._part, self._amount, self._most = part, 0, self.running
+
+    def _note_peak(self) -> None:
+        turn = int(self._part // _PARTS)
         used, at_once = self._peaks.get(turn, (0, 0))
-        self._peaks[turn] = max(used, self._amount), max(at_once, self.running)
+        while self._parts[0][0] <= self._part - _PARTS:
+            self._parts.popleft()
+        self._peaks[turn] = max(used, sum([amount for _, amount in self._parts])), max(at_once, self._most)
         if len(self._peaks) > _LAST + 1:
             self._peaks = {each: peak for each, peak in self._peaks.items() if each >= turn - _LAST}
 
@@ -57,26 +72,23 @@ class Demand:
 
     def there(self, now: float) -> bool:
         """Tell whether anybody above batch was seen lately."""
-        return now - self._seen_at < SEEN
+        return self._part >= 0 and now - self._part / self._per_second < SEEN
 
     def kept(self, now: float, whole: float, share: float) -> float:
         """Return how much of a window that holds `whole` must be kept free now; nothing when nobody is there."""
         if not self.there(now):
             return 0.0
-        self._expire(now)
-        return max(1.0, min(share * whole, self._peak(0, now)) - self._amount)
+        over = int(now * self._per_second) - _PARTS
+        used = sum([amount for part, amount in self._parts if part > over])
+        used += self._amount if self._part > over else 0
+        return max(1.0, min(share * whole, max(used, self._peak(0, now))) - used)
 
     def kept_at_once(self, now: float, whole: float, share: float) -> float:
         """The same of what may run at once."""
         if not self.there(now):
             return 0.0
-        return max(1.0, min(share * whole, self._peak(1, now)) - self.running)
+        return max(1.0, min(share * whole, max(self._most, self._peak(1, now))) - self.running)
 
     def _peak(self, which: int, now: float) -> int:
-        oldest = int(now // self._window) - _LAST
+        oldest = int(now * self._per_second // _PARTS) - _LAST
         return max((peak[which] for turn, peak in self._peaks.items() if turn >= oldest), default=0)
-
-    def _expire(self, now: float) -> None:
-        recent, over = self._recent, int(now / self._window * _PARTS) - _PARTS
-        while recent and recent[0][0] <= over:
-            self._amount -= recent.popleft()[1]

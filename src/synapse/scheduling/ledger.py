@@ -111,7 +111,7 @@ class Ledger:
         self._used += 1
         carrier.project.used = self._used
         charges = tuple([account.charge(tokens, now) for account in carrier.accounts])
-        urgent = band is not Band.BATCH and pool.limited
+        urgent = band is not Band.BATCH
         if urgent:
             pool.note_demand(tokens, now)
         return Permit(carrier.project.next_key(), model, carrier, charges, urgent, pool.breaker.sent())

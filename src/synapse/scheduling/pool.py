@@ -100,7 +100,7 @@ class Carrier(msgspec.Struct, gc=False, frozen=True, eq=False):
 class ModelPool:
     """Everything that may carry requests of one model."""
 
-    __slots__ = ("_demand", "_share", "breaker", "carriers", "limited", "model")
+    __slots__ = ("_demand", "_share", "_watched", "breaker", "carriers", "limited", "model")
 
     def __init__(self, model: str, carriers: Sequence[Carrier], share: float) -> None:
         """Take who may carry the model, and the largest share of a quota that is kept from batch work."""
@@ -115,17 +115,18 @@ class ModelPool:
             Measure.TPM: Demand(MINUTE),
             Measure.RPD: Demand(DAY),
             Measure.TPD: Demand(DAY),
+            Measure.CONCURRENCY: Demand(MINUTE),
         }
+        self._watched: tuple[Measure, ...] = ()
         self.count_limits()
 
     def count_limits(self) -> None:
-        """Look again whether any limit is known."""
-        self.limited = any(
-            getattr(account.quota, measure) is not None
-            for carrier in self.carriers
-            for account in carrier.accounts
-            for measure in Measure
+        """Look again which limits are known."""
+        accounts = [account for carrier in self.carriers for account in carrier.accounts]
+        self._watched = tuple(
+            measure for measure in Measure if any(getattr(each.quota, measure) is not None for each in accounts)
         )
+        self.limited = bool(self._watched)
 
     def choose(self, tokens: int, now: float) -> Carrier | None:
         """Return who carries a request now: who has most left, then who has least to do, then who rested longest."""
@@ -154,25 +155,33 @@ class ModelPool:
 
     def opens_at(self, tokens: int, now: float) -> float:
         """Return when somebody may carry a request."""
-        return min([carrier.opens_at(tokens, now) for carrier in self.carriers], default=NEVER)
+        first = NEVER
+        for carrier in self.carriers:
+            opens_at = carrier.opens_at(tokens, now)
+            if opens_at <= now:
+                return opens_at
+            first = min(first, opens_at)
+        return first
 
     # --- what batch work leaves
 
     def note_demand(self, tokens: int, now: float) -> None:
         """Count a request of a band above batch."""
-        for measure, demand in self._demand.items():
-            demand.sent(now, tokens if measure in _IN_TOKENS else 1)
+        demand = self._demand
+        demand[Measure.CONCURRENCY].sent(now)
+        for measure in self._watched:
+            if measure is not Measure.CONCURRENCY:
+                demand[measure].used(now, tokens if measure in _IN_TOKENS else 1)
 
     def demand_answered(self) -> None:
         """Note that one of those is no longer on its way."""
-        for demand in self._demand.values():
-            demand.answered()
+        self._demand[Measure.CONCURRENCY].answered()
 
     def spares(self, tokens: int, now: float) -> bool:
         """Tell whether a batch request leaves enough to the bands above it."""
-        if not self.limited or not self._demand[Measure.RPM].there(now):
+        if not self._watched or not self._demand[Measure.CONCURRENCY].there(now):
             return True
-        return all(self._spares(measure, tokens, now) for measure in Measure)
+        return all(self._spares(measure, tokens, now) for measure in self._watched)
 
     def _spares(self, measure: Measure, tokens: int, now: float) -> bool:
         left = sum([carrier.left(measure) for carrier in self.carriers if self._usable(carrier, now)])
@@ -180,7 +189,7 @@ class ModelPool:
             return True
         whole = sum([carrier.limit(measure) for carrier in self.carriers])
         if measure is Measure.CONCURRENCY:
-            return left - 1 >= self._demand[Measure.RPM].kept_at_once(now, whole, self._share)
+            return left - 1 >= self._demand[measure].kept_at_once(now, whole, self._share)
         kept = self._demand[measure].kept(now, whole, self._share)
         return left - (tokens if measure in _IN_TOKENS else 1) >= kept
 
