@@ -43,8 +43,10 @@ class Lanes(Generic[T]):
         """Begin with nobody waiting and nobody on hold."""
         self._lanes: dict[tuple[str, str], list[FairQueue[T]]] = {}
         """The bands of each lane in which something waits, the most urgent first."""
+        self._alone: dict[tuple[str, str], T] = {}
+        """What is the only one in its lane: most are, for a moment, and need no order."""
         self._places: dict[str, tuple[FairQueue[T], CallerQueue[T], int]] = {}
-        """Where each item stands, by its task's id."""
+        """Where each of the others stands, by its task's id."""
         self._held: set[str] = set()
         self._last = 0
         """The number of the last item that came; they grow."""
@@ -53,15 +55,15 @@ class Lanes(Generic[T]):
 
     def __len__(self) -> int:
         """Count all that waits."""
-        return len(self._places)
+        return len(self._places) + len(self._alone)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Go through the lanes in which something waits."""
-        return iter(self._lanes)
+        return chain(self._alone, self._lanes) if self._alone else iter(self._lanes)
 
     def __contains__(self, lane: tuple[str, str]) -> bool:
         """Tell whether something waits in the lane."""
-        return lane in self._lanes
+        return lane in self._lanes or lane in self._alone
 
     def push(self, item: T, *, first: bool = False, refund: bool = False) -> bool:
         """Put an item at the end of its caller's queue, or in front when it was there before.
@@ -69,6 +71,17 @@ class Lanes(Generic[T]):
         `refund` gives back what its earlier turn charged its caller. Returns whether the item goes next in its lane.
         Raises `ValueError` when it waits already.
         """
+        lane = item.task.lane
+        if lane not in self._lanes:
+            other = self._alone.pop(lane, None)
+            if other is None:
+                self._alone[lane] = item
+                return self.first(lane) is item
+            self._queue(other)
+        self._queue(item, first=first, refund=refund)
+        return self.first(lane) is item
+
+    def _queue(self, item: T, *, first: bool = False, refund: bool = False) -> None:
         task = item.task
         if task.id in self._places:
             raise ValueError(f"task {task.id} waits already; take or remove it before it is pushed again")
@@ -80,10 +93,12 @@ class Lanes(Generic[T]):
         queue = band.push(item, number, task.caller, first=first, refund=refund)
         band.tokens += item.tokens
         self._places[task.id] = band, queue, number
-        return band.first is item and self.first(band.lane) is item
 
     def first(self, lane: tuple[str, str]) -> T | None:
         """Return who goes next; None when nobody waits who is not on hold."""
+        alone = self._alone.get(lane)
+        if alone is not None:
+            return alone if alone.task.caller.name not in self._held else None
         for band in self._lanes.get(lane, ()):
             first = band.first
             if first is not None:
@@ -95,12 +110,20 @@ class Lanes(Generic[T]):
 
         Raises `KeyError` when it does not wait.
         """
+        lane = item.task.lane
+        if self._alone.get(lane) is item:
+            del self._alone[lane]
+            return
         band, queue, number = self._places.pop(item.task.id)
         band.take(queue, number)
         self._left(band, item)
 
     def remove(self, item: T) -> bool:
         """Take an item out wherever it stands, charging nobody; return whether it was there."""
+        lane = item.task.lane
+        if self._alone.get(lane) is item:
+            del self._alone[lane]
+            return True
         place = self._places.pop(item.task.id, None)
         if place is None:
             return False
@@ -115,6 +138,8 @@ class Lanes(Generic[T]):
         Those on hold are not counted; one who is on hold stands where it would if its caller were freed now. Takes a
         time in proportion to the callers of its band. Raises `KeyError` when it does not wait.
         """
+        if self._alone.get(item.task.lane) is item:
+            return 0
         band, queue, number = self._places[item.task.id]
         ahead = band.ahead(queue, number)
         for urgent in self._lanes[band.lane]:
@@ -127,19 +152,28 @@ class Lanes(Generic[T]):
 
     def upcoming(self, lane: tuple[str, str], count: int) -> list[T]:
         """Return the next items, up to `count`, in the order in which they go if nothing else comes."""
+        if lane in self._alone:
+            first = self.first(lane)
+            return [first] if first is not None and count else []
         bands = self._lanes.get(lane, ())
         return list(islice(chain.from_iterable(band.upcoming() for band in bands), count))
 
     def items(self, lane: tuple[str, str]) -> list[T]:
         """Return all that waits in a lane, on hold or not, in no particular order."""
+        if lane in self._alone:
+            return [self._alone[lane]]
         return list(chain.from_iterable(band.items for band in self._lanes.get(lane, ())))
 
     def size(self, lane: tuple[str, str]) -> int:
         """Count what waits in a lane."""
+        if lane in self._alone:
+            return 1
         return sum(band.size for band in self._lanes.get(lane, ()))
 
     def tokens(self, lane: tuple[str, str]) -> int:
         """Add up the tokens of what waits in a lane."""
+        if lane in self._alone:
+            return self._alone[lane].tokens
         return sum(band.tokens for band in self._lanes.get(lane, ()))
 
     def hold(self, caller_name: str) -> None:
