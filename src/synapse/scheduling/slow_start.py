@@ -13,7 +13,7 @@ REFUSED_WITHIN = 0.1
 """Seconds; who is refused hears it within these: nothing is generated for a refusal."""
 PROBED_WITHIN = 1.0
 """The same, where it must be certain."""
-FEW = 3
+FEW = 2
 """Requests that may be found too many at once while little is known."""
 LITTLE = 32
 """Requests that must have been accepted before more than a few are risked."""
