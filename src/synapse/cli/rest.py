@@ -45,7 +45,7 @@ def fetch(url: str, path: str) -> bytes:
     headers = _headers()
     try:
         with closing(_connection(parts)) as connection:
-            connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
+            connection.request("GET", parts.path + path, headers=headers)
             answer = connection.getresponse()
             body = answer.read()
     except (OSError, HTTPException, UnicodeError) as error:

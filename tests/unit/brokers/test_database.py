@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
@@ -317,6 +318,20 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_new_file_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """One of them makes it, the others wait; it is a matter of moments who meets whom, so there are many files."""
+    together = threading.Barrier(4)
+
+    def open_it(path: Path) -> Database:
+        together.wait()
+        return Database.open(path, [FIRST])
+
+    for number in range(25):
+        path = tmp_path / f"{number}.db"
+        for database in await asyncio.gather(*(asyncio.to_thread(open_it, path) for _ in range(4))):
+            await database.close()
 
 
 async def test_processes_may_share_a_file(tmp_path: Path, opened: Open) -> None:

@@ -142,6 +142,19 @@ async def test_what_is_urgent_is_written_at_once(kept: Kept, clock: FakeClock) -
     assert (clock.timers, kept.book.asked) == (0, 1)
 
 
+async def test_what_is_saved_is_not_saved_again(kept: Kept) -> None:
+    """It would overwrite what another process has written since."""
+    kept.book.note("flash", 1)
+    kept.keeper.changed(now=True)
+    await kept.saved()
+    kept.database.call(lambda connection: connection.execute("UPDATE day_uses SET requests = 5"))
+
+    kept.book.note("pro", 1)
+    kept.keeper.changed(now=True)
+
+    assert await kept.saved() == {"flash": 5, "pro": 1}
+
+
 async def test_what_changes_during_a_write_is_written_after_it(kept: Kept, clock: FakeClock) -> None:
     """The write waits for another process; two are never on their way at once."""
     with kept.locked() as other:

@@ -97,12 +97,13 @@ async def test_what_is_over_is_forgotten(store: Store, database: Database) -> No
     assert store.load(NOW) == Ledgers((), (BENCH,), (LEARNED,))
 
 
-async def test_a_bench_until_0_is_lifted(store: Store) -> None:
-    """Only the one that it is about."""
+async def test_a_bench_until_0_is_lifted(store: Store, database: Database) -> None:
+    """Only the one that it is about; nothing of it is left."""
     await store.save(LEDGERS)
 
     await store.save(Ledgers((), (Bench("gemini", "p1", BENCH.key_id, None, 0.0, ""),)))
 
+    assert database.call(lambda connection: connection.execute("SELECT count(*) FROM benches").fetchone()) == (1,)
     assert store.load(NOW).benches == (CLOSED,)
 
 
