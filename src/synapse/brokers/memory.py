@@ -92,6 +92,8 @@ class MemoryBroker:
         self._tasks: dict[str, Held] = {}
         self._newcomers: list[Held] = []
         """Queued since a worker last found nothing to lease; their waits are not limited yet."""
+        self._newest: Held | None = None
+        """Not accepted yet: what it will have to wait for is looked at when it does wait."""
         self._delayed = 0
         self._running = 0
         self._ready: Callable[[], object] | None = None
@@ -114,11 +116,11 @@ class MemoryBroker:
         held = Held(task, EventLog(self._clock), self._clock.monotonic())
         if task.fallbacks:
             self._choose_route(held, task.fallback_after)
-        self._check_opening(held, task.max_wait)
-        self._tasks[task.id] = held
+        self._tasks[task.id] = self._newest = held
         self._queue(held)
-        if held.state is TaskState.QUEUED and self._scheduler.lanes.size(held.task.lane) > 1:
-            self._check_eta(held)
+        self._newest = None
+        if held.state is TaskState.QUEUED:
+            self._check_wait(held)
 
     def subscribe(self, task_id: str) -> MemorySubscription:
         """Read the log of a task."""
@@ -179,7 +181,7 @@ class MemoryBroker:
             return None
         turn = self._scheduler.next(slots, self._clock.now())
         if turn is not None:
-            return self._start(turn.item, turn.permit)
+            return self._start(*turn)
         for lane, opens_at in self._scheduler.dozed():
             self._reconsider(lane, opens_at)
         self._set_alarm()
@@ -352,17 +354,24 @@ class MemoryBroker:
         if opens_at < ANSWER and wait > patience:
             raise self._too_long(held, wait, patience)
 
+    def _check_wait(self, held: Held) -> None:
+        """Refuse a newcomer whose credential, or the tasks before it, will keep it waiting for longer than it may."""
+        try:
+            self._check_opening(held, held.task.max_wait)
+            self._check_eta(held)
+        except SynapseError:
+            self._scheduler.remove(held)
+            held.stop_timer()
+            held.state = TaskState.FAILED
+            del self._tasks[held.task.id]
+            raise
+
     def _check_eta(self, held: Held) -> None:
-        """Refuse a newcomer whom the tasks before it will keep waiting for longer than it may wait."""
         task = held.task
-        if not self._ledgers[task.provider].known(task.model):
+        if self._scheduler.lanes.size(task.lane) == 1 or not self._ledgers[task.provider].known(task.model):
             return
         eta = self._scheduler.eta(held, self._clock.now())
         if eta is not None and eta > task.max_wait:
-            self._scheduler.remove(held)
-            held.stop_timer()
-            del self._tasks[task.id]
-            held.state = TaskState.FAILED
             raise self._too_long(held, eta, task.max_wait)
 
     def _too_long(self, held: Held, wait: float, patience: float) -> WaitTooLong:
@@ -397,7 +406,8 @@ class MemoryBroker:
         if opens_at > self._agreed.get(lane, -NEVER) + _SHORT:
             self._agreed[lane] = opens_at
             for held in self._scheduler.lanes.items(lane):
-                self._reconsider_one(held)
+                if held is not self._newest:
+                    self._reconsider_one(held)
 
     def _reconsider_one(self, held: Held) -> None:
         self._fall_back_if_sooner(held)

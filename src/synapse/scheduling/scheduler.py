@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import msgspec
-
 from synapse.domain.caller import Band
 from synapse.scheduling.account import NEVER
 from synapse.scheduling.demand import Demand
@@ -33,13 +31,6 @@ _AGAIN = 0.001
 """Seconds; a lane that could not be served is not looked at again at the same instant."""
 _MEMORY = 0.2
 """Weight of the last attempt in what is known of how long attempts take."""
-
-
-class Turn(msgspec.Struct, Generic[T], gc=False):
-    """A waiting item whose turn has come, and its permit."""
-
-    item: T
-    permit: Permit
 
 
 class Scheduler(Generic[T]):
@@ -82,9 +73,10 @@ class Scheduler(Generic[T]):
 
     # --- whose turn it is
 
-    def next(self, slots: Slots, now: float) -> Turn[T] | None:
-        """Take the next item that a slot and a credential are free for; it leaves its lane."""
-        for lane in slots.order([lane for lane in self.lanes if lane not in self._asleep]):
+    def next(self, slots: Slots, now: float) -> tuple[T, Permit] | None:
+        """Take the next item that a slot and a credential are free for, with its permit; it leaves its lane."""
+        asleep = self._asleep
+        for lane in slots.order([lane for lane in self.lanes if lane not in asleep] if asleep else self.lanes):
             item = self.lanes.first(lane)
             if item is None or (item.task.band is Band.BATCH and not self._slot_for_batch(slots, now)):
                 continue
@@ -98,7 +90,7 @@ class Scheduler(Generic[T]):
             self._sleep(item, now)
         return None
 
-    def _start(self, item: T, permit: Permit, now: float) -> Turn[T]:
+    def _start(self, item: T, permit: Permit, now: float) -> tuple[T, Permit]:
         self.lanes.take(item)
         task = item.task
         self._at_work[task.lane] += 1
@@ -109,13 +101,13 @@ class Scheduler(Generic[T]):
             self._running[task.caller.name] += 1
             if self._running[task.caller.name] >= most:
                 self.lanes.hold(task.caller.name)
-        return Turn(item, permit)
+        return item, permit
 
     def _slot_for_batch(self, slots: Slots, now: float) -> bool:
         kept = self._demand.kept_at_once(now, slots.total, self._reserve)
         return slots.total - slots.taken - 1 >= kept if kept else True
 
-    def _beside(self, head: T, now: float) -> Turn[T] | None:
+    def _beside(self, head: T, now: float) -> tuple[T, Permit] | None:
         """Take one that is small enough to go before a large one without delaying it."""
         ledger, model = self.ledgers[head.task.provider], head.task.model
         if ledger.opens_at(model, 1, head.task.band, now) > now:
