@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,7 +14,7 @@ from synapse.scheduling.policy import RetryRules
 from synapse.testing import FakeClock, ScriptedProvider
 from synapse.testing.broker_contract import make_task
 from synapse.testing.broker_contract.stage import PROVIDER, Reader, keys
-from synapse.worker.attempt import Answerer, AttemptRules
+from synapse.worker.attempt import AttemptRules
 from synapse.worker.worker import Worker
 
 
@@ -26,13 +25,17 @@ class Stack:
         """Join the parts; nothing runs yet."""
         self.clock = clock
         self.provider = provider
-        self.pool = keys(*projects)
         self.ends: list[TaskEnd] = []
-        self.broker = MemoryBroker({PROVIDER: self.pool}, clock=clock, max_size=100, on_end=self.ends.append)
-        rules = RetryRules(max_attempts=3, base_delay=1.0, max_delay=30.0)
-        self.rules = AttemptRules(rules, stall_timeout=60.0, answer_timeout=600.0, clock=clock, random=lambda: 0.5)
-        self.answerer = Answerer(provider, ZoneInfo("America/Los_Angeles"))
-        self.worker = Worker(self.broker, {PROVIDER: self.answerer}, self.rules, slots=slots)
+        self.broker = MemoryBroker({PROVIDER: keys(*projects)}, clock=clock, max_size=100, on_end=self.ends.append)
+        self.rules = AttemptRules(
+            RetryRules(max_attempts=3, base_delay=1.0, max_delay=30.0),
+            first_event_timeout=120.0,
+            stall_timeout=60.0,
+            answer_timeout=600.0,
+            clock=clock,
+            random=lambda: 0.5,
+        )
+        self.worker = Worker(self.broker, {PROVIDER: provider}, self.rules, slots=slots)
         self.serving: asyncio.Task[None] | None = None
         self._numbers = iter(range(1, 1000))
 

@@ -10,9 +10,10 @@ import pytest
 from synapse.brokers.log import HIGH_WATER
 from synapse.domain.events import Delta, Finish, FinishReason, Restart
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Headroom, Measure
 from synapse.domain.task import TaskState
 from synapse.domain.usage import Usage
-from synapse.scheduling.lanes import Slots
+from synapse.scheduling.slots import Slots
 from synapse.testing import HANG, FakeClock, ScriptedProvider
 from synapse.worker.attempt import Attempt
 
@@ -210,8 +211,10 @@ async def test_an_answer_that_just_stops_is_a_failure(start: Start, clock: FakeC
 # --- time
 
 
-@pytest.mark.parametrize(("stream", "patience"), [(True, 60.0), (False, 600.0)])
-async def test_a_provider_that_stalls_is_left(start: Start, clock: FakeClock, *, stream: bool, patience: float) -> None:
+@pytest.mark.parametrize(("stream", "patience"), [(True, 120.0), (False, 600.0)])
+async def test_a_provider_of_which_nothing_is_heard_is_left(
+    start: Start, clock: FakeClock, *, stream: bool, patience: float
+) -> None:
     """Its connection is closed, and the task tried again. A plain answer, which comes all at once, may take longer."""
     provider = ScriptedProvider([HANG], ["Hello", STOP])
     stack = start(provider)
@@ -223,6 +226,56 @@ async def test_a_provider_that_stalls_is_left(start: Start, clock: FakeClock, *,
 
     assert provider.closed_early == 1
     assert await events(reader) == [Delta("Hello"), STOP]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_has_begun_is_waited_for_less_patiently(
+    start: Start, clock: FakeClock, *, stream: bool
+) -> None:
+    """Once something of it has come, what stands still has stalled, though more was allowed before the first."""
+    begin = asyncio.Event()
+    provider = ScriptedProvider([begin, (), HANG], ["Hello", STOP])
+    stack = start(provider)
+    reader = await stack.submit(stream=stream)
+    await clock.elapse(110.0)
+    begin.set()
+    await clock.elapse(59.5)
+    assert (provider.open, provider.closed_early) == (1, 0)
+
+    await clock.elapse(1.0)
+
+    assert provider.closed_early == 1
+    assert await events(reader) == [Delta("Hello"), STOP]
+
+
+async def test_what_a_provider_says_of_its_limits_is_no_beginning(start: Start, clock: FakeClock) -> None:
+    """Headers are no data event: they neither put off the end of the first patience nor begin the second."""
+    heard = asyncio.Event()
+    limits = Headroom(Measure.RPM, limit=100)
+    provider = ScriptedProvider([heard, limits, HANG], ["Hello", STOP])
+    stack = start(provider)
+    reader = await stack.submit(stream=True)
+    await clock.elapse(50.0)
+    heard.set()
+    await clock.elapse(69.5)
+    assert (provider.open, provider.closed_early) == (1, 0)
+
+    await clock.elapse(1.0)
+
+    assert provider.closed_early == 1
+    assert await events(reader) == [Delta("Hello"), STOP]
+
+
+@pytest.mark.parametrize(("first", "patience"), [(False, "120"), (True, "60")])
+async def test_the_patience_that_ended_is_told(start: Start, clock: FakeClock, *, first: bool, patience: str) -> None:
+    """The caller reads for how long nothing came, whichever of the limits it was."""
+    steps = [(), HANG] if first else [HANG]
+    stack = start(ScriptedProvider(steps, steps, steps))
+    reader = await stack.submit(stream=True)
+
+    await clock.elapse(1000.0)
+
+    assert f"no data for {patience} s" in (await reader.error()).message
 
 
 async def test_progress_without_content_is_no_stall(start: Start, clock: FakeClock) -> None:
@@ -345,7 +398,7 @@ async def test_an_attempt_whose_lease_was_lost_ends_quietly(assemble: Start, clo
     reader = await stack.submit()
     lease = stack.broker.lease(Slots(1))
     assert lease is not None
-    attempt = asyncio.ensure_future(Attempt(lease, stack.answerer, stack.broker, stack.rules).run())
+    attempt = asyncio.ensure_future(Attempt(lease, stack.provider, stack.broker, stack.rules).run())
     await clock.elapse(0.0)
 
     await stack.broker.cancel(reader.task.id)

@@ -104,6 +104,90 @@ async def test_rest_does_not_outlast_the_limit(clock: FakeClock) -> None:
     assert await watched.task is Bite.OVERDUE
 
 
+async def test_a_shorter_patience_holds_from_when_it_is_told(clock: FakeClock) -> None:
+    """The timer of the longer one is not waited for, and there is one timer still."""
+    watched = Watched(clock, stall=120.0)
+    await clock.elapse(100.0)
+    watched.dog.progress()
+    watched.dog.expect(60.0)
+    assert clock.timers == 1
+    await clock.elapse(59.9)
+    assert not watched.task.done()
+
+    await clock.elapse(0.1)
+
+    assert await watched.task is Bite.STALLED
+    assert watched.dog.stall == 60.0
+    assert clock.timers == 0
+
+
+async def test_a_longer_patience_holds_too(clock: FakeClock) -> None:
+    """When the shorter one's timer goes off, what is left of the longer one is waited for."""
+    watched = Watched(clock, stall=30.0)
+    await clock.elapse(20.0)
+    watched.dog.progress()
+    watched.dog.expect(60.0)
+    await clock.elapse(59.9)
+    assert not watched.task.done()
+
+    await clock.elapse(0.1)
+
+    assert await watched.task is Bite.STALLED
+
+
+async def test_another_patience_does_not_count_as_progress(clock: FakeClock) -> None:
+    """The seconds go on from the last move; those that have passed already are over when the loop next turns."""
+    for passed, left in ((20.0, 40.0), (80.0, 0.0)):
+        watched = Watched(clock, stall=120.0)
+        await clock.elapse(passed)
+        watched.dog.expect(60.0)
+        if left:
+            await clock.elapse(left - 0.1)
+            assert not watched.task.done()
+            await clock.elapse(0.1)
+        else:
+            await clock.elapse(0.0)
+
+        assert await watched.task is Bite.STALLED
+
+
+async def test_another_patience_does_not_outlast_the_limit(clock: FakeClock) -> None:
+    """A task has its timeout, whatever its provider is allowed."""
+    watched = Watched(clock, stall=120.0, limit=100.0)
+    await clock.elapse(90.0)
+    watched.dog.progress()
+    watched.dog.expect(60.0)
+
+    await clock.elapse(10.0)
+
+    assert await watched.task is Bite.OVERDUE
+
+
+async def test_a_shorter_patience_is_none_for_who_rests(clock: FakeClock) -> None:
+    """What somebody else is waited for does not count by the new patience either."""
+    watched = Watched(clock, stall=120.0)
+    await clock.elapse(0.0)
+    watched.dog.rest()
+    watched.dog.expect(60.0)
+    await clock.elapse(500.0)
+    assert not watched.task.done()
+
+    watched.dog.progress()
+    await clock.elapse(60.0)
+
+    assert await watched.task is Bite.STALLED
+
+
+async def test_a_patience_of_nothing_strikes_nobody_behind_the_block(clock: FakeClock) -> None:
+    """What is told when no time is left is acted on when the block waits, not when it has ended."""
+    with Watchdog(clock, stall=60.0, limit=3600.0) as dog:
+        dog.expect(0.0)
+
+    assert dog.bite is None
+    await asyncio.sleep(0)
+    assert clock.timers == 0
+
+
 async def test_a_cancellation_from_outside_passes_through(clock: FakeClock) -> None:
     """It is not the watchdog's to swallow."""
     watched = Watched(clock)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from synapse.brokers.memory import MemoryBroker
 from synapse.domain.events import Delta, Finish, FinishReason, Restart
-from synapse.domain.task import Task, TaskState
-from synapse.scheduling.credentials import CredentialPool
+from synapse.domain.task import TaskState
 from synapse.testing import HANG, FakeClock, ScriptedProvider
 from synapse.testing.broker_contract import make_task
-from synapse.testing.broker_contract.stage import Reader
-from synapse.worker.attempt import Answerer
+from synapse.testing.broker_contract.stage import Reader, keys
 from synapse.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -71,25 +69,18 @@ async def test_a_busy_lane_leaves_another_its_share(start: Start, clock: FakeClo
 async def test_each_task_goes_to_its_own_provider(start: Start, clock: FakeClock) -> None:
     """Providers are found by the name in the task."""
     providers = {"one": ScriptedProvider(["from one", STOP]), "two": ScriptedProvider(["from two", STOP])}
-    pools = {name: CredentialPool(name, []) for name in providers}
-    broker = MemoryBroker(pools, clock=clock, max_size=10)
-    answerers = {name: Answerer(provider, ZoneInfo("UTC")) for name, provider in providers.items()}
-    worker = Worker(broker, answerers, start(ScriptedProvider()).rules, slots=1)
+    broker = MemoryBroker({name: keys() for name in providers}, clock=clock, max_size=10)
+    worker = Worker(broker, providers, start(ScriptedProvider()).rules, slots=1)
     serving = asyncio.ensure_future(worker.run())
 
     for name in providers:
-        task = _task_for(name)
+        task = msgspec.structs.replace(make_task(f"for-{name}"), provider=name)
         await broker.enqueue(task)
         entries = await Reader(task, broker.subscribe(task.id)).read_to_the_end()
         assert entries[0][1] == Delta(f"from {name}")
 
     serving.cancel()
     await asyncio.wait([serving])
-
-
-def _task_for(provider: str) -> Task:
-    like = make_task(f"for-{provider}")
-    return Task(like.id, like.request, provider, "m", like.caller, like.created_at, like.max_wait, like.timeout)
 
 
 async def test_a_stopping_worker_hands_back_what_it_runs(start: Start) -> None:
