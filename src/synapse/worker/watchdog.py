@@ -53,7 +53,8 @@ class Watchdog:
         self.stall = stall
         if sooner and self._alarm is not None:
             self._alarm.cancel()
-            self._look()
+            # A timer even where no time is left: whoever tells this does not wait, and a bite could strike behind the block.
+            self._alarm = self._clock.call_later(max(0.0, self._left(self._clock.monotonic())), self._look)
 
     def rest(self) -> None:
         """Expect no move before the next `progress`: what is waited for now is not the watched side's to do."""
@@ -85,11 +86,14 @@ class Watchdog:
         now = self._clock.monotonic()
         if self._resting:
             self._moved_at = now
-        wait = min(self._moved_at + self.stall, self._end) - now
-        if wait > 0:
-            self._alarm = self._clock.call_later(wait, self._look)
+        left = self._left(now)
+        if left > 0:
+            self._alarm = self._clock.call_later(left, self._look)
             return
         self._alarm = None
         self.bite = Bite.OVERDUE if now >= self._end else Bite.STALLED
         if self._task is not None:
             self._task.cancel()
+
+    def _left(self, now: float) -> float:
+        return min(self._moved_at + self.stall, self._end) - now
