@@ -53,7 +53,7 @@ class Watchdog:
         self.stall = stall
         if sooner and self._alarm is not None:
             self._alarm.cancel()
-            # A timer even where no time is left: whoever tells this does not wait, and a bite could strike behind the block.
+            # A timer even where no time is left: a bite here, where nobody waits, could strike behind the block.
             self._alarm = self._clock.call_later(max(0.0, self._left(self._clock.monotonic())), self._look)
 
     def rest(self) -> None:
