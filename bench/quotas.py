@@ -24,6 +24,8 @@ from synapse.simulator import Window
 
 Run = Callable[[str], Awaitable[Report]]
 """A run, which is told its name."""
+UNWRAPPED = 160
+"""Columns of what is no terminal."""
 LONGEST = 400.0
 """Seconds after which a run is given up."""
 
@@ -117,7 +119,7 @@ def main() -> int:
     if asked.json:
         print(msgspec.json.encode(reports).decode())
     else:
-        show(reports, Console())
+        show(reports, Console(width=None if sys.stdout.isatty() else UNWRAPPED))
     return 0 if all(report.ok for report in reports) else 1
 
 

@@ -7,13 +7,10 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import aiohttp
 import msgspec
-
-if TYPE_CHECKING:
-    from acceptance.processes import Server
 
 MODEL = "m"
 _OK = 200
@@ -65,11 +62,17 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         return {"prompt": self.prompt, "model_code": MODEL, "stream": self.stream, **known}
 
 
+class Addressed(Protocol):
+    """A server, which may be at another address after a restart."""
+
+    url: str
+
+
 class Callers:
     """Sends tasks to one server, each on a connection of its own."""
 
-    def __init__(self, server: Server, session: aiohttp.ClientSession) -> None:
-        """Take the server, which may be at another address after a restart."""
+    def __init__(self, server: Addressed, session: aiohttp.ClientSession) -> None:
+        """Take the server."""
         self._server = server
         self._session = session
 
@@ -101,7 +104,7 @@ class Callers:
 
 
 @asynccontextmanager
-async def calling(server: Server) -> AsyncIterator[Callers]:
+async def calling(server: Addressed) -> AsyncIterator[Callers]:
     """Be ready to call a server as often as one likes; what is still under way at the end of the block is let go."""
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
