@@ -10,6 +10,7 @@ import pytest
 from synapse.domain.credential import Credential
 from synapse.domain.events import Delta, Finish, FinishReason
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Headroom, Measure
 from synapse.domain.request import prompt_request
 from synapse.testing import HANG, Call, ScriptedProvider
 
@@ -32,6 +33,19 @@ async def test_each_attempt_has_its_own_script() -> None:
     assert await drain(provider) == [(FAILURE,)]
     assert provider.calls == [Call(REQUEST, "m", KEY)] * 2
     assert (provider.open, provider.closed_early) == (0, 0)
+
+
+async def test_what_is_said_of_limits_is_a_batch_of_its_own() -> None:
+    """An answer that is closed after it was closed early."""
+    requests, tokens = Headroom(Measure.RPM, 10, 9), Headroom(Measure.TPM, 1000, 900)
+    provider = ScriptedProvider([requests, (requests, tokens), FINISH], [requests, FINISH])
+
+    assert await drain(provider) == [(requests,), (requests, tokens), (FINISH,)]
+    assert provider.closed_early == 0
+
+    async with aclosing(provider.generate(REQUEST, "m", KEY)) as pieces:
+        await anext(pieces)
+    assert provider.closed_early == 1
 
 
 async def test_more_attempts_than_scripts_is_an_error_that_says_so() -> None:

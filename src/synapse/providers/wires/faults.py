@@ -131,13 +131,15 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def failure(kind: FailureClass, message: str) -> Failure:
+def failure(
+    kind: FailureClass, message: str, *, status: int | None = None, retry_after: float | None = None
+) -> Failure:
     """Build a failure whose message shows no key and is at most 500 characters long."""
-    return judged(Verdict(kind), message, None)
+    return judged(Verdict(kind, retry_after), message, status)
 
 
 def judged(verdict: Verdict, message: str, status: int | None) -> Failure:
-    """Put a verdict and the words it was made of together; the message shows no key and is cut at 500 characters."""
+    """Build the failure that a verdict and the words it was made of are, with a message as `failure` makes it."""
     shown = trim(redact(message[: 20 * _MESSAGE_LIMIT]), _MESSAGE_LIMIT)
     return Failure(verdict.kind, shown, status, verdict.retry_after, verdict.violations, verdict.shared)
 
