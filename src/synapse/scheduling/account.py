@@ -177,11 +177,11 @@ class Account:
             self.day_requests += more_requests
             self.day_tokens += more_tokens
 
-    def answered(self, charge: Charge, *, accepted: bool) -> None:
+    def answered(self, charge: Charge, now: float, *, accepted: bool) -> None:
         """Note that a request is no longer on its way."""
         self.running -= 1
         if charge.step is not None:
-            self.slow_start.answered(charge.step, self.requests, accepted=accepted)
+            self.slow_start.answered(charge.step, self.requests, now, accepted=accepted)
         if accepted:
             self.strikes = 0
 

@@ -141,7 +141,7 @@ class Ledger:
         for account, charge in zip(permit.carrier.accounts, permit.charges, strict=True):
             if usage is not None and usage.input_tokens:
                 account.correct(charge, usage.input_tokens)
-            account.answered(charge, accepted=usage is not None)
+            account.answered(charge, now, accepted=usage is not None)
         if usage is None:
             pool.breaker.given_up(probe=permit.probe)
         elif pool.breaker.worked():

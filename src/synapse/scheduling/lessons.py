@@ -45,7 +45,7 @@ def learn(pool: ModelPool, permit: Permit, failure: Failure, now: float, *, rand
         account.expire(now)
         if refused or not failure.arrived:
             account.give_back(charge)
-        account.answered(charge, accepted=not refused and failure.kind not in _BROKEN)
+        account.answered(charge, now, accepted=not refused and failure.kind not in _BROKEN)
     news = _broken(pool, permit, failure, now) if failure.kind in _BROKEN else _works(pool, permit)
     account = permit.carrier.accounts[-1 if failure.shared else 0]
     match failure.kind:

@@ -11,12 +11,16 @@ ANSWER = 1e300
 """The instant when one of the requests on their way is answered: later than any that is known, sooner than never."""
 REFUSED_WITHIN = 0.1
 """Seconds; who is refused hears it within these: nothing is generated for a refusal."""
+_SOONEST = 0.03
+_SOONER = 8
+"""How much sooner than an answer a refusal comes, where answers take their time."""
 PROBED_WITHIN = 1.0
 """The same, where it must be certain."""
 FEW = 2
 """Requests that may be found too many at once while little is known."""
-LITTLE = 32
-"""Requests that must have been accepted before more than a few are risked."""
+_PART = 8
+"""Where more have been accepted, one in so many may be found too many. Waves come as often within an answer's time, so
+that this does not keep requests in flight from doubling."""
 ENOUGH = 1024
 """Requests accepted in a row that prove that there is nothing to be careful of."""
 
@@ -38,7 +42,7 @@ class SlowStart:
     may be so young that their refusal could still be on its way: a limit is overstepped by no more than these.
     """
 
-    __slots__ = ("_cautious", "_epoch", "_fresh", "_out", "_proven", "_resume", "_steps", "over", "safe")
+    __slots__ = ("_cautious", "_epoch", "_fastest", "_fresh", "_out", "_proven", "_resume", "_steps", "over", "safe")
 
     def __init__(self, *, over: bool = False) -> None:
         """Begin with one request, or with no care at all."""
@@ -46,6 +50,8 @@ class SlowStart:
         self.safe = 0
         """Requests of one window that are known to be accepted."""
         self._cautious = False
+        self._fastest = math.inf
+        """Seconds of the quickest answer so far."""
         self._epoch = 0
         self._proven = 0
         self._resume = 0
@@ -72,7 +78,7 @@ class SlowStart:
         self._fresh += 1
         return step
 
-    def answered(self, step: Step, used: int, *, accepted: bool) -> None:
+    def answered(self, step: Step, used: int, now: float, *, accepted: bool) -> None:
         """Note its answer; `used` is what the window holds without refused ones."""
         if step.fresh:
             step.fresh = False
@@ -81,6 +87,7 @@ class SlowStart:
             return
         self._out -= 1
         if accepted:
+            self._fastest = min(self._fastest, now - step.sent_at)
             self.safe = max(self.safe, used - self._out)
             self._proven = max(self._proven + 1, self._resume)
             self._resume = 0
@@ -102,11 +109,15 @@ class SlowStart:
     def _wave(self) -> int:
         if self._cautious:
             return 1
-        return min(self._proven + 1, FEW) if self._proven < LITTLE else self._proven // 2
+        return max(min(self._proven + 1, FEW), self._proven // _PART)
 
     @property
     def _patience(self) -> float:
-        return PROBED_WITHIN if self._cautious else REFUSED_WITHIN
+        if self._cautious:
+            return PROBED_WITHIN
+        if not REFUSED_WITHIN <= self._fastest < math.inf:
+            return REFUSED_WITHIN
+        return min(REFUSED_WITHIN, max(_SOONEST, self._fastest / _SOONER))
 
     def _age(self, now: float) -> None:
         steps, patience = self._steps, self._patience
