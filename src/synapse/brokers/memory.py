@@ -347,7 +347,7 @@ class MemoryBroker:
     def _check_opening(self, held: Held, patience: float) -> None:
         """Raise when no credential can carry the task within `patience` seconds."""
         task = held.task
-        opens_at = self._scheduler.opens_at(held, self._clock.now())
+        opens_at = self._scheduler.starts_at(held, self._clock.now())
         if opens_at == NEVER:
             raise NoCredentials(self._ledgers[task.provider].refusal(task.model))
         wait = opens_at - self._clock.now()
@@ -445,7 +445,7 @@ class MemoryBroker:
         ledger = self._ledgers[provider]
         if not ledger.pool(model).breaker.closed:
             return NEVER
-        opens_at = ledger.opens_at(model, held.tokens, held.task.band, now)
+        opens_at = ledger.starts_at(model, held.tokens, held.task.band, now)
         if opens_at == NEVER:
             return NEVER
         queue = self._scheduler.lane_wait((provider, model), now)

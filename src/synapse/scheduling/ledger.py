@@ -117,9 +117,20 @@ class Ledger:
         return Permit(carrier.project.next_key(), model, carrier, charges, urgent, pool.breaker.sent())
 
     def opens_at(self, model: str, tokens: int, band: Band, now: float) -> float:
-        """Return when a request may be sent: an instant past is now, `ANSWER` when one is answered, `NEVER` never."""
+        """Return when to look again whether a request may be sent: an instant past is now, `NEVER` never.
+
+        It is `ANSWER` where only an answer can let it go.
+        """
         pool = self._models.get(model) or self._pool(model)
-        at = pool.opens_at(tokens, now)
+        return self._under_conditions(pool, pool.opens_at(tokens, now), tokens, band, now)
+
+    def starts_at(self, model: str, tokens: int, band: Band, now: float) -> float:
+        """Return when a request may be sent at the soonest: `ANSWER` where an answer may come before any opening."""
+        pool = self._models.get(model) or self._pool(model)
+        return self._under_conditions(pool, pool.starts_at(tokens, now), tokens, band, now)
+
+    @staticmethod
+    def _under_conditions(pool: ModelPool, at: float, tokens: int, band: Band, now: float) -> float:
         if not pool.breaker.closed and at < NEVER:
             at = max(at, pool.breaker.opens_at())
         if at <= now and band is Band.BATCH and not pool.spares(tokens, now):

@@ -14,6 +14,7 @@ from synapse.scheduling.account import NEVER, SPAN, Account
 from synapse.scheduling.breaker import Breaker
 from synapse.scheduling.demand import Demand
 from synapse.scheduling.quota import DAY, MINUTE
+from synapse.scheduling.slow_start import ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,6 +163,12 @@ class ModelPool:
                 return opens_at
             first = min(first, opens_at)
         return first
+
+    def starts_at(self, tokens: int, now: float) -> float:
+        """Return the same, but `ANSWER` where an answer may let a request go before any window opens."""
+        openings = [carrier.opens_at(tokens, now) for carrier in self.carriers]
+        first = min(openings, default=NEVER)
+        return ANSWER if first > now and ANSWER in openings else first
 
     # --- what batch work leaves
 

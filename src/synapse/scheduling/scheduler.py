@@ -124,14 +124,15 @@ class Scheduler(Generic[T]):
 
     def _sleep(self, item: T, now: float) -> None:
         lane = item.task.lane
-        opens_at = self.opens_at(item, now)
+        task = item.task
+        opens_at = self.ledgers[task.provider].opens_at(task.model, item.tokens, task.band, now)
         self._asleep[lane] = max(opens_at, now + _AGAIN)
         self._dozed.append(lane)
 
-    def opens_at(self, item: T, now: float) -> float:
+    def starts_at(self, item: T, now: float) -> float:
         """Return when an item may go if it is next: past is now, `ANSWER` at some answer, `NEVER` never."""
         task = item.task
-        return self.ledgers[task.provider].opens_at(task.model, item.tokens, task.band, now)
+        return self.ledgers[task.provider].starts_at(task.model, item.tokens, task.band, now)
 
     def wake(self, lane: Lane) -> None:
         """Look at a lane again: something has happened to it."""
@@ -197,7 +198,7 @@ class Scheduler(Generic[T]):
         ahead = self.lanes.position(item)
         tokens = item.tokens + self.lanes.tokens(lane) * ahead // max(1, self.lanes.size(lane))
         start = self._forecast(lane, now).start(ahead, tokens)
-        opens_at = self.opens_at(item, now)
+        opens_at = self.starts_at(item, now)
         if opens_at < ANSWER:
             start = max(opens_at, start if start is not None else 0.0) if start is not None or opens_at > now else None
         by_pace = self._by_pace(task, ahead)
