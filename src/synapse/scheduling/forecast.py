@@ -107,7 +107,7 @@ def _request_instants(carriers: Sequence[Carrier], now: float) -> list[float] | 
 
 def _instants_of(account: Account, now: float) -> list[float] | None:
     """Return when each request of one span may go by this account, in order."""
-    rpm = account.quota.rpm
+    rpm = account.quota.rpm if account.quota.rpm is not None else account.slow_start.limit
     if rpm is None:
         return None
     opens = max(now, account.closed_until)

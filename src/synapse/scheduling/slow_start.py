@@ -61,6 +61,11 @@ class SlowStart:
         self._steps: deque[Step] = deque()
         """The fresh ones, and some that are no longer."""
 
+    @property
+    def limit(self) -> int | None:
+        """What a window seems to hold, where a refusal has shown that it holds no more."""
+        return self.safe if self._cautious and not self.over else None
+
     def opens_at(self, used: int, now: float) -> float:
         """Return when one more may be sent on top of those used of this window: past is now; `ANSWER` at the next."""
         if self._out > self._proven:
