@@ -16,6 +16,7 @@ from synapse.client.images import ImageSource
 class Server(TypedDict, total=False):
     """What a client may be told about a server beside its address."""
 
+    api_key: str | None
     tls: bool
     root_certificates: bytes
     metadata: Mapping[str, str] | Iterable[tuple[str, str]]

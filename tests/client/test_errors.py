@@ -20,7 +20,7 @@ from synapse import (
     SynapseError,
     TimedOut,
 )
-from synapse.domain.errors import ERRORS
+from synapse.domain.errors import ERRORS, PermissionDenied, Unauthenticated
 from synapse.testing.grpc_server import Abort, ScriptedServer, chunk
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ BY_STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
     grpc.StatusCode.NOT_FOUND: ModelNotFound,
     grpc.StatusCode.ALREADY_EXISTS: SynapseError,
-    grpc.StatusCode.PERMISSION_DENIED: SynapseError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.RESOURCE_EXHAUSTED: QueueFull,
     grpc.StatusCode.FAILED_PRECONDITION: NoCredentials,
     grpc.StatusCode.ABORTED: SynapseError,
@@ -44,7 +44,7 @@ BY_STATUS = {
     grpc.StatusCode.INTERNAL: InternalError,
     grpc.StatusCode.UNAVAILABLE: ConnectionFailed,
     grpc.StatusCode.DATA_LOSS: SynapseError,
-    grpc.StatusCode.UNAUTHENTICATED: SynapseError,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
 }
 
 

@@ -11,10 +11,11 @@ from typing import Self
 
 import grpc.aio
 
-from synapse.client.channel import channel_options, read_metadata
+from synapse.client.channel import channel_options
 from synapse.client.config import GenerationConfig
 from synapse.client.errors import translating
 from synapse.client.images import ImageSource, read_images
+from synapse.client.metadata import read_metadata
 from synapse.client.request import deadline, encode_request
 from synapse.client.result import GenerationResult, decode_result, join_results
 from synapse.client.target import parse_target
@@ -32,19 +33,21 @@ class AsyncClient:
         self,
         target: str = "localhost:50051",
         *,
+        api_key: str | None = None,
         tls: bool | None = None,
         root_certificates: bytes | None = None,
         metadata: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Remember where the server is: `HOST:PORT`.
+        """Remember where the server is, `HOST:PORT`, and the key it knows the caller by.
 
-        TLS is used for `https://HOST`, for port 443, with `root_certificates` (PEM, in place of the system's), or as
-        `tls` says. `metadata` goes along with every call.
-        Raises `InvalidRequest` where target or metadata cannot be used.
+        `api_key` goes along with every call: that of the variable SYNAPSE_API_KEY where it is None; an empty one is
+        none. TLS is used for `https://HOST`, for port 443, with `root_certificates` (PEM, in place of the system's),
+        or as `tls` says. `metadata` goes along with every call, too.
+        Raises `InvalidRequest` where target, key or metadata cannot be used.
         """
         self._target = parse_target(target, tls=True if tls is None and root_certificates is not None else tls)
         self._root_certificates = root_certificates
-        self._metadata = read_metadata(metadata)
+        self._metadata = read_metadata(metadata, api_key)
         self._lock = threading.Lock()
         self._channel: grpc.aio.Channel | None = None
         self._closed = False

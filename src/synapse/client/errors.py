@@ -27,10 +27,12 @@ from synapse.domain.errors import (
     NoCredentials,
     NotFound,
     PayloadTooLarge,
+    PermissionDenied,
     QueueFull,
     Row,
     SynapseError,
     TimedOut,
+    Unauthenticated,
 )
 
 
@@ -55,6 +57,8 @@ _BY_STATUS: dict[grpc.StatusCode, tuple[type[SynapseError], str]] = {
     grpc.StatusCode.CANCELLED: (Cancelled, "the call was cancelled: {details}"),
     grpc.StatusCode.INVALID_ARGUMENT: (InvalidRequest, "{details}"),
     grpc.StatusCode.OUT_OF_RANGE: (InvalidRequest, "{details}"),
+    grpc.StatusCode.UNAUTHENTICATED: (Unauthenticated, "{details}"),
+    grpc.StatusCode.PERMISSION_DENIED: (PermissionDenied, "{details}"),
     grpc.StatusCode.NOT_FOUND: (ModelNotFound, "{details}"),
     grpc.StatusCode.UNIMPLEMENTED: (NotFound, "the server at {address} is not Synapse, or a different one: {details}"),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (QueueFull, "{details}"),
