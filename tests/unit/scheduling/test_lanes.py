@@ -193,6 +193,20 @@ def test_a_refund_finds_a_caller_that_has_nothing_else_waiting() -> None:
     assert callers(lanes.upcoming(LANE, 9)) == "bab"
 
 
+def test_a_refund_does_not_turn_back_time() -> None:
+    """Who comes after the turn that was repeated shares from then on, and not from before."""
+    first, *others = item(ANN), *several(10, BOB)
+    lanes = waiting(first, *others)
+    for _ in range(4):
+        turn(lanes)
+    lanes.push(first, first=True, refund=True)
+    assert turn(lanes) is first
+    for each in several(3, Caller("cat")):
+        lanes.push(each)
+
+    assert callers(lanes.upcoming(LANE, 6)) == "cbcbcb"
+
+
 def test_pushing_tells_whether_the_item_goes_next() -> None:
     """In its lane: there may be a more urgent band, another caller, an earlier item, or a hold."""
     lanes: Lanes[Item] = Lanes()
@@ -397,6 +411,17 @@ def test_nothing_is_kept_of_callers_that_come_and_go() -> None:
         lanes.push(again, first=True, refund=True)
         lanes.remove(again)
     assert len(band._queues) + len(band._order) + len(band._idle) <= 5
+
+
+def test_nothing_is_kept_of_turns_that_are_over() -> None:
+    """While the same caller always has some more waiting."""
+    lanes = waiting(*several(3, ANN))
+    queue = lanes._lanes[LANE][0]._queues["ann"]
+    for _ in range(1000):
+        lanes.push(item(ANN))
+        turn(lanes)
+
+    assert len(queue._numbers) < 100
 
 
 def test_what_has_left_is_not_kept() -> None:

@@ -15,13 +15,13 @@ from synapse.domain.request import prompt_request
 from synapse.domain.task import Task
 from synapse.scheduling.lanes import Lanes
 
-LANES = [("p", "m"), ("p", "other"), ("q", "m")]
-NAMES = ["ann", "bob", "cat", "dan"]
+LANES = [("p", "m"), ("p", "other")]
+NAMES = ["ann", "bob", "cat"]
 REQUEST = prompt_request("code", "hello")
 
-lane_keys = st.sampled_from([LANES[0], LANES[0], LANES[0], *LANES[1:]])
+lane_keys = st.sampled_from([LANES[0], LANES[0], LANES[0], LANES[1]])
 bands = st.sampled_from([Band.INTERACTIVE, Band.INTERACTIVE, Band.STANDARD, Band.BATCH])
-people = st.builds(Caller, st.sampled_from(NAMES), st.sampled_from([1.0, 1.0, 1.0, 3.0, 0.5, 0.2, 7.0]))
+people = st.builds(Caller, st.sampled_from(NAMES), st.sampled_from([1.0, 1.0, 1.0, 1.0, 3.0, 0.5, 7.0]))
 picks = st.integers(0, 10**6)
 
 
@@ -122,7 +122,7 @@ class LanesLikeTheirRules(RuleBasedStateMachine):
 
         assert goes_next is (self.order(item.task.lane, self.held)[:1] == [item])
 
-    @rule(caller=people, lane=lane_keys, band=bands, tokens=st.integers(1, 9), number=st.integers(1, 6))
+    @rule(caller=people, lane=lane_keys, band=bands, tokens=st.integers(1, 9), number=st.integers(1, 5))
     def send(self, caller: Caller, lane: tuple[str, str], band: Band, tokens: int, number: int) -> None:
         """Have a caller send tasks."""
         for _ in range(number):
@@ -242,4 +242,4 @@ class LanesLikeTheirRules(RuleBasedStateMachine):
 
 
 TestLanesLikeTheirRules = LanesLikeTheirRules.TestCase
-TestLanesLikeTheirRules.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestLanesLikeTheirRules.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

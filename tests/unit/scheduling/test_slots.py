@@ -61,6 +61,17 @@ def test_more_lanes_than_slots_run_one_each() -> None:
     assert slots.order([A, B, C, D]) == [D]
 
 
+def test_a_lane_that_has_ended_has_no_share() -> None:
+    """The others share what there is, as if it had never run."""
+    slots = Slots(4)
+    slots.take(task(B))
+    slots.give_back(task(B))
+    for lane in (A, A, A, A, C):
+        slots.take(task(lane))
+
+    assert slots.order([C]) == [C]
+
+
 def test_models_of_the_same_name_are_different_lanes_at_different_providers() -> None:
     """One runs, the other is the one to start."""
     slots = Slots(4)
