@@ -9,7 +9,6 @@ import msgspec
 
 from synapse.domain.caller import ANONYMOUS
 from synapse.domain.errors import InvalidRequest, ModelNotFound, PermissionDenied, ShuttingDown
-from synapse.domain.events import Delta, Error, Finish, Restart
 from synapse.domain.task import Task
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from synapse.brokers.base import Broker, Place, Subscription
     from synapse.domain.caller import Band, Caller
     from synapse.domain.clock import Clock
-    from synapse.domain.events import Entry
     from synapse.domain.request import Request
     from synapse.domain.standing import KeyStanding
     from synapse.domain.task import Route
@@ -32,13 +30,6 @@ class Limits(msgspec.Struct, frozen=True):
 
     max_wait: float = 600.0
     timeout: float = 3600.0
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A whole answer."""
-
-    text: str
-    finish: Finish
 
 
 class Service:
@@ -198,32 +189,3 @@ def _less_urgent(one: Band, other: Band) -> Band:
 
 def _shown(code: str) -> str:
     return repr(code if len(code) <= _LONGEST_CODE else f"{code[:_LONGEST_CODE]}…")
-
-
-class Collector:
-    """Puts a whole answer together from the entries of a log: the same events that a stream shows, kept."""
-
-    __slots__ = ("_texts",)
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._texts: list[str] = []
-
-    def add_all(self, entries: Sequence[Entry]) -> Answer | None:
-        """Take the next entries; return the answer when it is whole. Raises the error that the log ends with."""
-        answer = None
-        for _, event in entries:
-            answer = self.add(event)
-        return answer
-
-    def add(self, event: Delta | Restart | Finish | Error) -> Answer | None:
-        """Take the next event; return the answer when it is whole. Raises the error that the log ends with."""
-        if type(event) is Delta:
-            self._texts.append(event.text)
-        elif type(event) is Finish:
-            return Answer("".join(self._texts), event)
-        elif type(event) is Error:
-            raise event.error
-        else:
-            self._texts.clear()
-        return None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from synapse.domain.credential import Credential
     from synapse.domain.errors import SynapseError
-    from synapse.domain.events import Delta, Entry
+    from synapse.domain.events import Content, Entry
     from synapse.domain.quota import Headroom
     from synapse.scheduling.settlement import Settlement
     from synapse.scheduling.slots import Slots
@@ -170,7 +170,7 @@ class Broker(Protocol):
         when it has something.
         """
 
-    async def publish(self, lease: Lease, deltas: Sequence[Delta]) -> None:
+    async def publish(self, lease: Lease, content: Sequence[Content]) -> None:
         """Append to the task's log; returns at once, unless its reader is far behind: then when it has caught up.
 
         Raises `LeaseLost`.

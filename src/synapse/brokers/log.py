@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from synapse.domain.events import Delta, Error, Finish
+from synapse.domain.events import CallDelta, Delta, Error, Event, Finish, Logprobs, Thought, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,8 @@ HIGH_WATER = 256 * 1024
 """Characters of text waiting for the reader at which the writer is held back."""
 _ENTRY_COST = 64
 """What an entry counts beside its text, so that many tiny ones are bounded too."""
+_NUMBER = 32
+"""What a number of a vector counts: about the bytes that it takes in memory."""
 
 
 class EventLog:
@@ -68,6 +70,8 @@ class EventLog:
         elif type(event) is Finish or type(event) is Error:
             self.ended = True
             _resolve(self._room)
+        else:
+            self._weight += _weight(event) + _ENTRY_COST
         if self._reader is not None:
             _resolve(self._reader)
 
@@ -122,6 +126,20 @@ class EventLog:
             _resolve(self._reader)
         else:
             self._set_alarm(left)
+
+
+def _weight(event: Event) -> int:
+    match event:
+        case Thought(text, _, redacted):
+            return len(text) + len(redacted or "")
+        case CallDelta():
+            return len(event.arguments)
+        case Logprobs(content):
+            return len(bytes(content))
+        case Vectors(vectors):
+            return sum(len(vector) for vector in vectors) * _NUMBER
+        case _:
+            return 0
 
 
 def _resolve(future: asyncio.Future[None] | None) -> None:

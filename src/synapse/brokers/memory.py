@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from synapse.domain.clock import Clock, Timer
-    from synapse.domain.events import Delta
+    from synapse.domain.events import Content
     from synapse.domain.quota import Headroom
     from synapse.domain.task import Route
     from synapse.scheduling.ledger import Ledger, Permit
@@ -189,7 +189,7 @@ class MemoryBroker:
             self._time_newcomers()
         return None
 
-    async def publish(self, lease: Lease, deltas: Sequence[Delta]) -> None:
+    async def publish(self, lease: Lease, content: Sequence[Content]) -> None:
         """Append to the task's log, held back by a slow reader."""
         held = self._leased(lease)
         if held is None:
@@ -197,9 +197,9 @@ class MemoryBroker:
         if held.first_delta_at is None:
             held.first_delta_at = self._clock.monotonic()
         held.wrote = True
-        for delta in deltas:
+        for piece in content:
             lease.seq += 1
-            held.log.append(((lease.run, lease.seq), delta))
+            held.log.append(((lease.run, lease.seq), piece))
         if held.log.full:
             await held.log.room()
 

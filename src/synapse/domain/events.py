@@ -25,6 +25,48 @@ class Delta(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+class Thought(msgspec.Struct, frozen=True, gc=False):
+    """The next piece of what the model thinks. It is no part of the answer's text."""
+
+    text: str
+    signature: str | None = None
+    """Proof that these are the model's thoughts, to be given back with them. It ends a block of thoughts."""
+    redacted: str | None = None
+    """A whole block of thoughts that is shown only sealed; then there is no text."""
+
+
+class CallDelta(msgspec.Struct, frozen=True, gc=False):
+    """The next piece of a tool call."""
+
+    position: int
+    """Which of the answer's calls: 0 is the first. Calls come one after the other."""
+    id: str | None = None
+    """With the first piece of a call."""
+    name: str | None = None
+    """With the first piece of a call."""
+    arguments: str = ""
+    """The next piece of a JSON object's text."""
+    signature: str | None = None
+    """Proof of the thoughts behind the call, to be given back with it."""
+
+
+class Logprobs(msgspec.Struct, frozen=True, gc=False):
+    """How probable the last pieces of text were."""
+
+    content: msgspec.Raw
+    """A JSON array of `{token, logprob, bytes, top_logprobs}`, as OpenAI writes it."""
+
+
+class Vectors(msgspec.Struct, frozen=True, gc=False):
+    """The answer to a request for embeddings: one vector for each input, in order."""
+
+    vectors: tuple[tuple[float, ...], ...]
+
+
+Content = Delta | Thought | CallDelta | Logprobs | Vectors
+"""What an answer consists of."""
+
+
 class Restart(msgspec.Struct, frozen=True, gc=False):
     """All text before this is void: another attempt begins from the beginning."""
 
@@ -38,6 +80,8 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     usage: Usage = Usage()
     fallen_to: str | None = None
     """The model code that answered, where that was a fallback."""
+    stop_sequence: str | None = None
+    """Which of the texts at which it was to end it met, where the provider says so."""
 
 
 class Error(msgspec.Struct, frozen=True):
@@ -46,7 +90,7 @@ class Error(msgspec.Struct, frozen=True):
     error: SynapseError
 
 
-Event = Delta | Restart | Finish | Error
+Event = Content | Restart | Finish | Error
 EventId = tuple[int, int]
 """`(run, seq)`: which lease of the task wrote the entry, and the entry's place among those, from 1."""
 Entry = tuple[EventId, Event]

@@ -18,3 +18,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     """The part of `input_tokens` that the provider had in its cache."""
     total_tokens: int = 0
     """The provider's own total; it can exceed input + output where tools used tokens of their own."""
+    cache_write_tokens: int = 0
+    """The part of `input_tokens` that the provider has put into its cache."""
+    cost: float | None = None
+    """US dollars, where the price is known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from synapse.domain.events import Delta, Finish
+from synapse.domain.events import Content, Finish
 from synapse.domain.failure import Failure
 from synapse.domain.quota import Headroom
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from synapse.domain.request import Request
 
 
-Signal = Delta | Finish | Failure | Headroom
+Signal = Content | Finish | Failure | Headroom
 """What a provider yields: perhaps what it says of its limits, then deltas, and at the end one `Finish` or `Failure`."""
 
 

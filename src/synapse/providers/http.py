@@ -96,7 +96,11 @@ class HttpProvider:
         self, request: Request, model: str, credential: Credential | None
     ) -> AsyncGenerator[Sequence[Signal], None]:
         """Send the request and yield what comes back; closing the iterator closes the connection."""
-        call = self._wire.encode(request, model, credential)
+        wire = self._wire if request.embedding is None else self._wire.embeddings
+        if wire is None:
+            yield (Failure(FailureClass.CALLER_FAULT, f"{model} has no embeddings here; ask a model that has"),)
+            return
+        call = wire.encode(request, model, credential)
         try:
             async with self._session.post(
                 self._url(call.path),
@@ -110,7 +114,7 @@ class HttpProvider:
                     return
                 if self._headroom is not None and (headroom := self._headroom(response.headers)):
                     yield headroom
-                answer = _Answer(self._wire.decoder())
+                answer = _Answer(wire.decoder())
                 if not response.headers.get("content-type", "").startswith("text/event-stream"):
                     yield answer.whole(await _read(response, ANSWER_LIMIT))
                     return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synapse.domain.request import Image, Request
+from synapse.domain.request import Audio, Document, Image, ImageUrl, Part, Request, Text, Thinking, ToolCall, ToolResult
 
 _BYTES_PER_TOKEN = 4
 """A token is about four characters, says https://ai.google.dev/gemini-api/docs/tokens of Gemini. Bytes, because letters
@@ -16,13 +16,43 @@ _PER_IMAGE = 258
 least that an image can be."""
 
 
+_BYTES_PER_SECOND_OF_SOUND = 16_000
+"""Of what people record to be understood, more or less packed."""
+_PER_SECOND_OF_SOUND = 32
+"""By the same page."""
+_BYTES_PER_PAGE = 50_000
+_PER_PAGE = 258
+
+
 def estimate_input_tokens(request: Request) -> int:
     """Return about how many tokens a request has, at least 1: enough to reserve by, until the provider has counted."""
     tokens = _PER_MESSAGE * (len(request.messages) - 1)
     for message in request.messages:
         for part in message.parts:
-            tokens += _PER_IMAGE if isinstance(part, Image) else _text_tokens(part.text)
+            tokens += _text_tokens(part.text) if type(part) is Text else _part_tokens(part)
+    for tool in request.tools:
+        tokens += (
+            _text_tokens(tool.name + (tool.description or "")) + len(bytes(tool.schema or b"")) // _BYTES_PER_TOKEN
+        )
+    if request.embedding is not None:
+        tokens += sum([_text_tokens(text) for text in request.embedding.inputs])
     return max(1, tokens)
+
+
+def _part_tokens(part: Part) -> int:
+    match part:
+        case Text(text) | Thinking(text):
+            return _text_tokens(text) if text else 0
+        case Image() | ImageUrl():
+            return _PER_IMAGE
+        case Audio(_, data):
+            return -(-len(data) // _BYTES_PER_SECOND_OF_SOUND) * _PER_SECOND_OF_SOUND
+        case Document(_, data):
+            return -(-len(data) // _BYTES_PER_PAGE) * _PER_PAGE
+        case ToolCall():
+            return _text_tokens(part.name + part.arguments)
+        case ToolResult():
+            return sum([_part_tokens(inner) for inner in part.content])
 
 
 def _text_tokens(text: str) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from synapse.brokers.base import LeaseLost
 from synapse.domain.errors import InternalError
-from synapse.domain.events import Delta, Finish
+from synapse.domain.events import Content, Finish
 from synapse.domain.failure import Failure, FailureClass
 from synapse.domain.quota import Headroom
 from synapse.scheduling.policy import RetryRules, Tried, after_failure, overdue
@@ -121,14 +121,14 @@ class Attempt:
         return after_failure(tried, self._rules.retry, random=self._rules.random)
 
 
-def _part(signals: Sequence[Signal]) -> tuple[Sequence[Delta], Finish | Failure | None]:
+def _part(signals: Sequence[Signal]) -> tuple[Sequence[Content], Finish | Failure | None]:
     """Part what is visible from the end of the answer: only the last signal can be that."""
     if not signals:
         return (), None
     last = signals[-1]
-    if type(last) is Delta:
-        return cast("Sequence[Delta]", signals), None
-    return cast("Sequence[Delta]", signals[:-1]), cast("Finish | Failure", last)
+    if type(last) is not Finish and type(last) is not Failure:
+        return cast("Sequence[Content]", signals), None
+    return cast("Sequence[Content]", signals[:-1]), last
 
 
 def _without_key(failure: Failure, credential: Credential | None) -> Failure:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from synapse.domain.failure import Failure
     from synapse.domain.quota import Headroom
     from synapse.domain.request import Request
+    from synapse.domain.unsupported import Unsupported
     from synapse.providers.base import Signal
 
 
@@ -40,6 +41,12 @@ class Decoder(Protocol):
         """Say how the answer ended, now that the connection has: complete, or cut short."""
 
 
+def nothing_unsupported(request: Request, model: str) -> tuple[Unsupported, ...]:
+    """Take everything."""
+    del request, model
+    return ()
+
+
 class Wire(msgspec.Struct, frozen=True):
     """A dialect."""
 
@@ -55,3 +62,7 @@ class Wire(msgspec.Struct, frozen=True):
 
     It is called for every answer. Names are found in lower case.
     """
+    unsupported: Callable[[Request, str], tuple[Unsupported, ...]] = nothing_unsupported
+    """`unsupported(request, model)`: what of a request would change the answer, and cannot be said in this dialect."""
+    embeddings: Wire | None = None
+    """How vectors are asked for; None where they cannot be."""

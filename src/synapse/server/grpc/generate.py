@@ -8,13 +8,13 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from synapse.domain.answer import Collector
 from synapse.domain.caller import ANONYMOUS
 from synapse.domain.errors import InternalError, InvalidRequest, SynapseError
 from synapse.domain.events import Delta, Error, Finish
 from synapse.protos import generate_pb2 as pb
 from synapse.server.callers import EVERYBODY, Callers, bearer
 from synapse.server.prompt import GenerationConfig, check_priority, check_seconds, native_request
-from synapse.service import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

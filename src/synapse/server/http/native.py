@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from synapse.domain.answer import Collector
 from synapse.domain.caller import ANONYMOUS
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.events import Error, Finish, FinishReason
@@ -17,7 +18,6 @@ from synapse.server.http.asgi import CallerWatch, presented_key, read_body, resp
 from synapse.server.http.explain import not_understood
 from synapse.server.http.sse import encode_comment, encode_entries, model_code, stream_headers
 from synapse.server.prompt import GenerationConfig, check_priority, check_seconds, native_request
-from synapse.service import Collector
 
 if TYPE_CHECKING:
     from synapse.brokers.base import Subscription
