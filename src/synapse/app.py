@@ -176,6 +176,7 @@ def _service(
         fallbacks={code: others for plan in plans for code, others in plan.fallbacks.items()},
         fallback_after=config.scheduling.fallback_after,
         keys=keys,
+        unsupported={plan.name: WIRES[plan.wire].unsupported for plan in plans if plan.wire in WIRES},
     )
 
 
@@ -266,7 +267,7 @@ def log_start(config: Config, plans: Sequence[ProviderPlan], app: App) -> None:
         if plan.needs_key and not plan.credentials:
             variable = " or ".join(plan.key_variables)
             log.warning("no API key", provider=plan.name, models=list(plan.models), set=variable)
-    if not _is_loopback(host):
+    if not _is_loopback(host) and not config.server.callers:
         log.warning("open to the network", host=host, exposed="every model and key, to anyone who reaches the ports")
     log.info(
         "ready",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from synapse.domain.caller import ANONYMOUS
-from synapse.domain.errors import InvalidRequest, ModelNotFound, PermissionDenied, ShuttingDown
+from synapse.domain.errors import InvalidRequest, ModelNotFound, PermissionDenied, ShuttingDown, UnsupportedParameter
 from synapse.domain.task import Task
+from synapse.domain.unsupported import DROPPABLE, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from synapse.domain.request import Request
     from synapse.domain.standing import KeyStanding
     from synapse.domain.task import Route
+    from synapse.domain.unsupported import Unsupported
+
+    Check = Callable[[Request, str], tuple[Unsupported, ...]]
 
 _LONGEST_CODE = 200
 """Characters of an unknown model code that are looked at, and sent back: a caller may send megabytes."""
@@ -46,11 +50,13 @@ class Service:
         fallbacks: Mapping[str, Sequence[str]] | None = None,
         fallback_after: float = 30.0,
         keys: Callable[[], list[KeyStanding]] = list,
+        unsupported: Mapping[str, Check] | None = None,
     ) -> None:
         """Take the broker, where each model code leads, where ids come from, and the limits that hold by default.
 
         `fallbacks` has the codes that answer in the place of one, by that one; `fallback_after` is in seconds; `keys`
-        tells how the keys of the providers stand.
+        tells how the keys of the providers stand; `unsupported` has, by provider, what tells which parts of a request it
+        cannot honour.
         """
         self._broker = broker
         self._models = models
@@ -60,6 +66,7 @@ class Service:
         self._fallbacks = {code: tuple(models[other] for other in others) for code, others in (fallbacks or {}).items()}
         self._fallback_after = fallback_after
         self._keys = keys
+        self._unsupported = unsupported or {}
         self._draining = False
 
     @property
@@ -88,16 +95,19 @@ class Service:
         max_wait: float | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the task's, not that of this call
         fallbacks: Sequence[str] | None = None,
+        drop_unsupported: bool = False,
     ) -> Task:
         """Accept a request as an attached task; its caller then follows it.
 
         `priority` is the caller's own band where None, and never a more urgent one. `max_wait` and `timeout` are
         seconds, the configured ones where None. `fallbacks` are model codes, those of the request's model where None.
-        Raises `ModelNotFound`, `PermissionDenied`, `InvalidRequest`, `ShuttingDown`, and what `Broker.enqueue` raises.
+        `drop_unsupported` leaves out what the model's provider cannot honour, where that is possible; the task says what.
+        Raises `UnsupportedParameter`, `ModelNotFound`, `PermissionDenied`, `InvalidRequest`, `ShuttingDown`, and what `Broker.enqueue` raises.
         """
         if self._draining:
             raise ShuttingDown("the server is shutting down and takes nothing new: try again shortly", retry_after=1.0)
         route = self._route(request.model, caller)
+        request, dropped = self._honourable(request, route, drop=drop_unsupported)
         task = Task(
             id=self._new_id(),
             request=request,
@@ -110,6 +120,7 @@ class Service:
             band=caller.band if priority is None else _less_urgent(caller.band, priority),
             fallbacks=self._fallbacks_of(route.code, caller, fallbacks),
             fallback_after=self._fallback_after,
+            dropped=dropped,
         )
         await self._broker.enqueue(task)
         return task
@@ -137,6 +148,18 @@ class Service:
         if not _may_use(caller, code):
             raise self._not_allowed("model_code", code, caller)
         return route
+
+    def _honourable(self, request: Request, route: Route, *, drop: bool) -> tuple[Request, tuple[str, ...]]:
+        """Return the request as the model's provider can honour it, and what was dropped to make it so."""
+        check = self._unsupported.get(route.provider)
+        found = check(request, route.model) if check is not None else ()
+        if not found:
+            return request, ()
+        for each in found:
+            if not drop or each.parameter not in DROPPABLE:
+                raise UnsupportedParameter(each.parameter, route.code, each.hint)
+        dropped = tuple([each.parameter for each in found])
+        return without(request, dropped), dropped
 
     def _fallbacks_of(self, code: str, caller: Caller, asked: Sequence[str] | None) -> tuple[Route, ...]:
         if asked is not None:

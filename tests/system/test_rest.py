@@ -69,7 +69,8 @@ async def test_a_stream_is_written_line_by_line_as_documented(start: Start) -> N
 
     answer = await post(stack, {**BODY, "stream": True})
 
-    last = json.dumps({"text": "", "finish_reason": "stop", "usage": USAGE}, separators=(",", ":"))
+    finish = {"text": "", "model_code": "m", "finish_reason": "stop", "usage": USAGE}
+    last = json.dumps(finish, separators=(",", ":"))
     assert answer.body.decode() == (
         f'id: 1-1\ndata: {{"text":"All"}}\n\nid: 1-2\ndata: {{"text":" is"}}\n\nid: 1-3\ndata: {last}\n\n'
     )
@@ -201,7 +202,8 @@ async def test_a_waiting_stream_shows_that_it_lives(start: Start, clock: FakeClo
     comments.append(await anext(stream))
     release.set()
 
-    assert [event.comment for event in comments] == ["keepalive"] * 2
+    assert response.headers["x-synapse-position"] == "1"
+    assert [str(event.comment).partition(" eta=")[0] for event in comments] == ["queued position=1"] * 2
     assert [event.json["text"] async for event in stream] == ["Second.", ""]
     assert (await first).text == "First."
 

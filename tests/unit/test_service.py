@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from synapse.brokers.base import Broker, Place
+from synapse.domain.answer import Answer, Collector
 from synapse.domain.caller import ANONYMOUS, Band, Caller
 from synapse.domain.errors import (
     InvalidRequest,
@@ -22,7 +23,7 @@ from synapse.domain.request import prompt_request
 from synapse.domain.standing import KeyStanding
 from synapse.domain.task import Route, Task
 from synapse.domain.usage import Usage
-from synapse.service import Answer, Collector, Limits, Service
+from synapse.service import Limits, Service
 from synapse.testing import FakeClock
 
 if TYPE_CHECKING:

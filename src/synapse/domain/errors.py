@@ -70,6 +70,17 @@ class PermissionDenied(SynapseError):
     code = "permission_denied"
 
 
+class UnsupportedParameter(InvalidRequest):
+    """A part of the request would change the answer, and the model's provider cannot honour it."""
+
+    def __init__(self, parameter: str, model: str, hint: str) -> None:
+        """Take the parameter by its own name, the model code, and the end of a sentence that says what does work."""
+        super().__init__(f"{parameter}: the provider of {model} cannot honour it; {hint}", field=parameter)
+        self.parameter = parameter
+        self.model = model
+        self.hint = hint
+
+
 class ModelNotFound(SynapseError):
     """No model has that code."""
 

@@ -56,6 +56,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """Where it may go instead, the first choice first. Falling back makes a task of what is left of them."""
     fallen_to: str | None = None
     """The model code of the fallback that it waits for or runs on; None while it is at the first choice."""
+    dropped: tuple[str, ...] = ()
+    """What was left out of its request because its provider could not honour it, and its caller agreed to that."""
     fallback_after: float = 30.0
     """Seconds of waiting for the first choice that are too many."""
 

@@ -84,10 +84,11 @@ class Demand:
         return max(1.0, min(share * whole, max(used, self._peak(0, now))) - used)
 
     def kept_at_once(self, now: float, whole: float, share: float) -> float:
-        """The same of what may run at once."""
+        """The same of what may run at once; never all of it: what runs ends, so that nobody need be kept out for long."""
         if not self.there(now):
             return 0.0
-        return max(1.0, min(share * whole, max(self._most, self._peak(1, now))) - self.running)
+        kept = max(1.0, min(share * whole, max(self._most, self._peak(1, now))) - self.running)
+        return min(kept, whole - 1.0)
 
     def _peak(self, which: int, now: float) -> int:
         oldest = int(now * self._per_second // _PARTS) - _LAST

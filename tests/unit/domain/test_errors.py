@@ -56,6 +56,8 @@ def test_the_tree_in_the_modules_docstring_has_every_error(kind: type[SynapseErr
     ("code", "row"),
     [
         ("invalid_request", Row(400, "INVALID_ARGUMENT")),
+        ("unauthenticated", Row(401, "UNAUTHENTICATED")),
+        ("permission_denied", Row(403, "PERMISSION_DENIED")),
         ("model_not_found", Row(404, "NOT_FOUND")),
         ("payload_too_large", Row(413, "RESOURCE_EXHAUSTED")),
         ("queue_full", Row(429, "RESOURCE_EXHAUSTED")),
