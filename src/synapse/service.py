@@ -55,8 +55,8 @@ class Service:
         """Take the broker, where each model code leads, where ids come from, and the limits that hold by default.
 
         `fallbacks` has the codes that answer in the place of one, by that one; `fallback_after` is in seconds; `keys`
-        tells how the keys of the providers stand; `unsupported` has, by provider, what tells which parts of a request it
-        cannot honour.
+        tells how the keys of the providers stand; `unsupported` has, by provider, what names the parts of a request that
+        it cannot honour.
         """
         self._broker = broker
         self._models = models
@@ -101,8 +101,8 @@ class Service:
 
         `priority` is the caller's own band where None, and never a more urgent one. `max_wait` and `timeout` are
         seconds, the configured ones where None. `fallbacks` are model codes, those of the request's model where None.
-        `drop_unsupported` leaves out what the model's provider cannot honour, where that is possible; the task says what.
-        Raises `UnsupportedParameter`, `ModelNotFound`, `PermissionDenied`, `InvalidRequest`, `ShuttingDown`, and what `Broker.enqueue` raises.
+        `drop_unsupported` leaves out what the model's provider cannot honour, where it may; the task says what. Raises
+        `ModelNotFound`, `PermissionDenied`, `InvalidRequest`, `ShuttingDown`, and what `Broker.enqueue` raises.
         """
         if self._draining:
             raise ShuttingDown("the server is shutting down and takes nothing new: try again shortly", retry_after=1.0)
@@ -157,7 +157,7 @@ class Service:
             return request, ()
         for each in found:
             if not drop or each.parameter not in DROPPABLE:
-                raise UnsupportedParameter(each.parameter, route.code, each.hint)
+                raise UnsupportedParameter.of(each.parameter, route.code, each.hint)
         dropped = tuple([each.parameter for each in found])
         return without(request, dropped), dropped
 

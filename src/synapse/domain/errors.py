@@ -4,6 +4,7 @@ SynapseError
   InvalidRequest          the request itself is wrong; says which field and what was expected
   Unauthenticated         no key of a caller came along, or one that is nobody's
   PermissionDenied        the caller may not do this; names what it may
+  UnsupportedParameter    an InvalidRequest: the model's provider cannot honour a part of it; says what does work
   ModelNotFound           no such model code; names those there are
   NotFound                no such route
   MethodNotAllowed        the route is there, for another HTTP method
@@ -21,7 +22,7 @@ SynapseError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -73,12 +74,18 @@ class PermissionDenied(SynapseError):
 class UnsupportedParameter(InvalidRequest):
     """A part of the request would change the answer, and the model's provider cannot honour it."""
 
-    def __init__(self, parameter: str, model: str, hint: str) -> None:
-        """Take the parameter by its own name, the model code, and the end of a sentence that says what does work."""
-        super().__init__(f"{parameter}: the provider of {model} cannot honour it; {hint}", field=parameter)
-        self.parameter = parameter
-        self.model = model
-        self.hint = hint
+    code = "unsupported_parameter"
+    model = ""
+    """The model code."""
+    hint = ""
+    """What does work; the end of a sentence."""
+
+    @classmethod
+    def of(cls, parameter: str, model: str, hint: str) -> Self:
+        """Say it of a parameter, by its name on the port."""
+        error = cls(f"{parameter}: the provider of {model} cannot honour it; {hint}", field=parameter)
+        error.model, error.hint = model, hint
+        return error
 
 
 class ModelNotFound(SynapseError):
@@ -161,6 +168,7 @@ class InternalError(SynapseError):
 
 ERRORS: dict[str, Row] = {
     InvalidRequest.code: Row(400, "INVALID_ARGUMENT"),
+    UnsupportedParameter.code: Row(400, "INVALID_ARGUMENT"),
     Unauthenticated.code: Row(401, "UNAUTHENTICATED"),
     PermissionDenied.code: Row(403, "PERMISSION_DENIED"),
     ModelNotFound.code: Row(404, "NOT_FOUND"),

@@ -84,7 +84,7 @@ class Demand:
         return max(1.0, min(share * whole, max(used, self._peak(0, now))) - used)
 
     def kept_at_once(self, now: float, whole: float, share: float) -> float:
-        """The same of what may run at once; never all of it: what runs ends, so that nobody need be kept out for long."""
+        """The same of what may run at once; but never all of it, for what runs ends."""
         if not self.there(now):
             return 0.0
         kept = max(1.0, min(share * whole, max(self._most, self._peak(1, now))) - self.running)

@@ -30,7 +30,7 @@ def test_an_event_id_is_its_run_and_its_number() -> None:
 
 def test_a_tasks_lane_is_that_of_its_model_code() -> None:
     """Tasks for one model wait in one line."""
-    assert make_task("t1", "gemini-2.5-flash").lane == "gemini-2.5-flash"
+    assert make_task("t1", "gemini-2.5-flash").lane == ("p", "gemini-2.5-flash")
 
 
 def test_a_prompt_is_one_user_message() -> None:
