@@ -55,8 +55,8 @@ class Service:
         """Take the broker, where each model code leads, where ids come from, and the limits that hold by default.
 
         `fallbacks` has the codes that answer in the place of one, by that one; `fallback_after` is in seconds; `keys`
-        tells how the keys of the providers stand; `unsupported` has, by provider, what names the parts of a request that
-        it cannot honour.
+        tells how the keys of the providers stand; `unsupported` has, by provider, what names those parts of a request
+        that it cannot honour.
         """
         self._broker = broker
         self._models = models
