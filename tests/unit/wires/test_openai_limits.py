@@ -165,6 +165,15 @@ def test_a_rate_limit_that_lasts_for_hours_is_that_of_a_day() -> None:
     )
 
 
+def test_a_limit_that_is_named_is_what_its_name_says() -> None:
+    """Also where it lasts for hours."""
+    failure = _refused(_error("on tokens per min"), retry_after="7200")
+
+    assert failure == Failure(
+        FailureClass.QUOTA_MINUTE, "on tokens per min", 429, 7200.0, violations=(Violation(Measure.TPM),)
+    )
+
+
 def test_a_bare_429_names_no_quota_and_may_have_a_hint() -> None:
     """No window of ours closes: leave it alone for a while, at least as long as asked to."""
     assert _refused(b"slow down, please", retry_after="5") == Failure(
@@ -326,6 +335,13 @@ def test_the_minute_of_free_models_at_openrouter() -> None:
     )
 
 
+def test_a_hint_is_believed_before_the_reset_of_a_minute() -> None:
+    """It was made for this request."""
+    failure = _refused(_openrouter(PER_MINUTE), x_ratelimit_reset=str((EPOCH + 31) * 1000), date=DATE, retry_after="5")
+
+    assert failure.retry_after == 5.0
+
+
 def test_the_day_is_known_by_its_name_where_the_answer_has_no_date() -> None:
     """The reset alone does not tell a day from a minute; when it ends is then for others to know."""
     for said in ("Rate limit exceeded: free-models-per-day.", "50 free requests per day are used up"):
@@ -449,6 +465,13 @@ def test_groqs_requests_are_those_of_a_day(limit: str, remaining: str, reset: st
     assert told == (Headroom(Measure.RPD, int(limit), int(remaining), pytest.approx(seconds)),)
 
 
+def test_what_comes_back_a_sixth_faster_than_a_days_is_none_of_a_day() -> None:
+    """A little more haste is what has passed since; this is another window."""
+    told = _headroom(limit_requests="14400", remaining_requests="14399", reset_requests="5s")
+
+    assert told == (Headroom(Measure.RPM, 14400, 14399, 5.0),)
+
+
 @given(
     limit=st.integers(2, 10**7),
     share=st.floats(0, 1),
@@ -492,6 +515,7 @@ def test_where_nothing_tells_tokens_are_those_of_a_minute_and_requests_are_left_
 
     assert told == (Headroom(Measure.TPM, 160000, 159970),)
     assert _headroom(limit_requests="5000", remaining_requests="5000", reset_requests="0s") == ()
+    assert _headroom(limit_requests="5000", remaining_requests="4999", reset_requests="0s") == ()
     assert _headroom(limit_requests="5000", reset_requests="1m40s") == ()
     assert _headroom(limit_requests="5000", reset_requests="60") == (Headroom(Measure.RPM, 5000, None, 60.0),)
 
