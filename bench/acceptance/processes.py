@@ -138,6 +138,13 @@ class Server:
         await self.start()
         return code
 
+    def attempts(self) -> list[int]:
+        """Return how many attempts each task had, of those that have ended since the last start and are in the log."""
+        if self._process is None:
+            return []
+        lines = map(json.loads, self._process.log.read_text().splitlines())
+        return [line["attempts"] for line in lines if line["event"] == "task"]
+
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None:

@@ -90,7 +90,7 @@ def windows_kept(stats: Stats) -> Check:
         f"{row.project}/{row.model} {measure} {peak}"
         for row in stats.quotas
         for measure, peak in row.peak.items()
-        if peak > (getattr(row.limits, measure) or peak)
+        if (limit := getattr(row.limits, measure)) is not None and peak > limit
     ]
     return Check(f"windows over their limit: {', '.join(over) or 'none'}", not over)
 

@@ -69,6 +69,18 @@ async def test_a_run_that_does_not_start_has_failed() -> None:
     assert (await reported("x", broken)).checks == (Check("x did not start", ok=False),)
 
 
+async def test_a_run_that_breaks_has_failed() -> None:
+    """A mistake of the run's own is told as one, and the others go on."""
+
+    async def mistaken(_name: str) -> Report:
+        raise ZeroDivisionError("by zero")
+
+    reports = await run_all({"x": Scenario(mistaken), "y": Scenario(good)}, 2, print)
+
+    assert [report.ok for report in reports] == [False, True]
+    assert reports[0].checks[0].what == "ZeroDivisionError: by zero"
+
+
 async def test_those_that_must_be_alone_are_and_the_others_share_the_places() -> None:
     """Reports come in the order asked, whatever the order of ends."""
     running: set[str] = set()
