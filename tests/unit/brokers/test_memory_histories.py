@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine
-from contextlib import nullcontext
 from typing import TypeVar
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from synapse.brokers.base import Lease, LeaseLost, TaskEnd
 from synapse.brokers.memory import MemoryBroker, MemorySubscription
-from synapse.domain.credential import Credential
 from synapse.domain.errors import NoCredentials, ProviderFailed, QueueFull, SynapseError, WaitTooLong
 from synapse.domain.events import Delta, Entry, Error, Event, Finish, FinishReason, Restart
+from synapse.domain.failure import Failure, FailureClass
 from synapse.domain.task import Task, TaskState
-from synapse.scheduling.credentials import NEVER, CredentialPool, Rest
-from synapse.scheduling.lanes import Slots
+from synapse.scheduling.account import NEVER
 from synapse.scheduling.settlement import Fail, GiveUp, Release, Retry, Settlement, Succeed
+from synapse.scheduling.slots import Slots
+from synapse.scheduling.slow_start import ANSWER
+from synapse.scheduling.tokens import estimate_input_tokens
 from synapse.testing import FakeClock
 from synapse.testing.broker_contract import make_task
+from synapse.testing.broker_contract.stage import PROVIDER, keys
 
 T = TypeVar("T")
 
@@ -34,20 +35,28 @@ LANES = st.sampled_from(["a", "b", "c"])
 PICK = st.integers(0, 99)
 LIMITS = st.sampled_from([(600.0, 3600.0), (600.0, 3600.0), (5.0, 3600.0), (1.0, 3600.0), (0.0, 3600.0), (600.0, 4.0)])
 """`max_wait` and `timeout`, the patient ones more often."""
-RESTS = st.sampled_from([None, None, None, None, None, None, 1.0, 4.0, 64.0, NEVER])
+FAILURES = st.sampled_from([
+    *[None] * 6,
+    *[Failure(FailureClass.QUOTA_MINUTE, "used up", retry_after=seconds) for seconds in (1.0, 4.0, 64.0)],
+    Failure(FailureClass.RATE_LIMITED, "too fast"),
+    Failure(FailureClass.CREDENTIAL_DEAD, "not valid"),
+    Failure(FailureClass.NOT_IN_TIER, "limit: 0"),
+])  # fmt: skip
 ENDINGS = st.sampled_from([Succeed(FINISH), Succeed(FINISH), Fail(ProviderFailed("it failed")), GiveUp()])
 PAUSES = st.sampled_from([0.0, 0.0, 0.25, 2.0, 8.0])
+NOT_WORTH_ASKING = 5.0
+"""Seconds of a longer wait that those who wait are not asked about: who cannot wait for so long expires."""
 
 
 class Tracked:
     """What the model knows of a task."""
 
-    def __init__(self, task: Task, subscription: MemorySubscription, now: float) -> None:
+    def __init__(self, task: Task, now: float) -> None:
         """Begin with a task in its lane."""
         self.task = task
-        self.subscription = subscription
+        self.subscription: MemorySubscription | None = None
+        """None until it is accepted, and since it is left."""
         self.entries: list[Entry] = []
-        self.left = False
         self.ends: list[TaskEnd] = []
         self.lease: Lease | None = None
         self.run = 0
@@ -90,8 +99,8 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.clock = FakeClock()
-        self.pool = CredentialPool("p", [Credential("x", "key-1"), Credential("x", "key-2")], variables=("P_KEYS",))
-        self.broker = MemoryBroker({"p": self.pool}, clock=self.clock, max_size=MAX_SIZE, on_end=self._note_end)
+        self.ledger = keys("x", "y")
+        self.broker = MemoryBroker({PROVIDER: self.ledger}, clock=self.clock, max_size=MAX_SIZE, on_end=self._note_end)
         self.slots = Slots(SLOTS)
         self.tasks: dict[str, Tracked] = {}
         self.leases: list[Lease] = []
@@ -100,8 +109,11 @@ class Histories(RuleBasedStateMachine):
         self.texts: dict[tuple[str, int], str] = {}
         """What was written, by task and run."""
         self.listening = False
+        self.prompt = False
+        """Whether the worker does what it was called for at once, or when others have had their turn."""
+        self.at_work = False
         self.working: set[asyncio.Task[None]] = set()
-        """The worker at work, each time it was called."""
+        """The worker that is not prompt at work, each time it was called."""
 
     def do(self, step: Coroutine[object, object, T]) -> T:
         """Run one asynchronous step, and all that it calls the worker to do."""
@@ -117,9 +129,10 @@ class Histories(RuleBasedStateMachine):
     def _note_end(self, end: TaskEnd) -> None:
         self.tasks[end.task.id].ends.append(end)
 
-    @initialize(listening=st.booleans(), lanes=st.lists(LANES, min_size=1, max_size=MAX_SIZE))
-    def begin(self, lanes: list[str], *, listening: bool) -> None:
+    @initialize(listening=st.booleans(), prompt=st.booleans(), lanes=st.lists(LANES, min_size=1, max_size=MAX_SIZE))
+    def begin(self, lanes: list[str], *, listening: bool, prompt: bool) -> None:
         """With a worker that listens or without, and patient tasks."""
+        self.prompt = prompt
         if listening:
             self.start_or_stop_listening()
         for lane in lanes:
@@ -135,20 +148,45 @@ class Histories(RuleBasedStateMachine):
     def _submit(self, lane: str, max_wait: float, timeout: float) -> None:
         task = make_task(f"t{len(self.tasks)}", lane, max_wait=max_wait, timeout=timeout)
         expected = self._refusal(task)
-        with nullcontext() if expected is None else pytest.raises(expected):
-            self.do(self._enqueue(task))
+        refusal = self.do(self._enqueue(Tracked(task, self.clock.monotonic())))
+        if refusal is None:
+            assert expected is None, f"{task.id} was accepted in spite of {expected}"
+        else:
+            self._check_refusal(task, refusal, expected)
 
-    async def _enqueue(self, task: Task) -> None:
-        await self.broker.enqueue(task)
-        self.tasks[task.id] = Tracked(task, self.broker.subscribe(task.id), self.clock.monotonic())
+    async def _enqueue(self, tracked: Tracked) -> SynapseError | None:
+        task = tracked.task
+        self.tasks[task.id] = tracked  # a prompt worker takes it before it is accepted
+        try:
+            await self.broker.enqueue(task)
+        except SynapseError as refusal:
+            del self.tasks[task.id]
+            return refusal
+        tracked.subscription = self.broker.subscribe(task.id)
+        return None
 
     def _refusal(self, task: Task) -> type[SynapseError] | None:
-        opens_at = self.pool.opens_at(task.model)
+        starts_at, _ = self._opening(task)
         if self.broker.stats().waiting >= MAX_SIZE:
             return QueueFull
-        if opens_at == NEVER:
+        if starts_at == NEVER:
             return NoCredentials
-        return WaitTooLong if opens_at - self.clock.now() > task.max_wait else None
+        return WaitTooLong if task.max_wait < starts_at - self.clock.now() < ANSWER else None
+
+    def _check_refusal(self, task: Task, refusal: SynapseError, expected: type[SynapseError] | None) -> None:
+        if expected is not None:
+            assert type(refusal) is expected
+            return
+        waiting = [tracked for tracked in self.tasks.values() if tracked.waits_in_lane(self.clock.monotonic())]
+        assert type(refusal) is WaitTooLong
+        assert any(tracked.task.lane == task.lane for tracked in waiting), "nobody was before it"
+        assert refusal.retry_after is not None
+        assert refusal.retry_after > task.max_wait
+
+    def _opening(self, task: Task) -> tuple[float, float]:
+        """Return when a task may go at the soonest, and when it is worth looking."""
+        what = task.model, estimate_input_tokens(task.request), task.band, self.clock.now()
+        return self.ledger.starts_at(*what), self.ledger.opens_at(*what)
 
     @precondition(lambda self: self._readable())
     @rule(pick=PICK)
@@ -158,9 +196,10 @@ class Histories(RuleBasedStateMachine):
         self.do(self._drain(readable[pick % len(readable)]))
 
     def _readable(self) -> list[Tracked]:
-        return [tracked for tracked in self.tasks.values() if not tracked.left]
+        return [tracked for tracked in self.tasks.values() if tracked.subscription is not None]
 
     async def _drain(self, tracked: Tracked) -> None:
+        assert tracked.subscription is not None
         reading = asyncio.ensure_future(tracked.subscription.next(0.0))
         await self.clock.elapse(0.0)
         tracked.entries += await reading
@@ -183,8 +222,9 @@ class Histories(RuleBasedStateMachine):
 
     def _leave(self, tracked: Tracked) -> None:
         was_over = tracked.over
+        assert tracked.subscription is not None
         self.do(tracked.subscription.__aexit__(None, None, None))
-        tracked.left = True
+        tracked.subscription = None
         if not was_over:
             self._check_ended(tracked, TaskState.CANCELLED)
 
@@ -193,7 +233,10 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def lease(self) -> None:
         """Lease once, listening or not."""
-        self.do(self._lease())
+        self.do(self._lease_one())
+
+    async def _lease_one(self) -> None:
+        self._lease()
 
     @rule()
     def start_or_stop_listening(self) -> None:
@@ -204,13 +247,22 @@ class Histories(RuleBasedStateMachine):
             self.do(self._lease_all())
 
     def _work(self) -> None:
-        self.working.add(asyncio.get_running_loop().create_task(self._lease_all()))
+        if self.prompt:
+            self._lease_what_may()
+        else:
+            self.working.add(asyncio.get_running_loop().create_task(self._lease_all()))
 
     async def _lease_all(self) -> None:
-        while await self._lease():
-            pass
+        self._lease_what_may()
 
-    async def _lease(self) -> bool:
+    def _lease_what_may(self) -> None:
+        if not self.at_work:
+            self.at_work = True
+            while self._lease():
+                pass
+            self.at_work = False
+
+    def _lease(self) -> bool:
         lease = self.broker.lease(self.slots)
         now = self.clock.monotonic()
         waiting = [tracked for tracked in self.tasks.values() if tracked.waits_in_lane(now)]
@@ -223,16 +275,25 @@ class Histories(RuleBasedStateMachine):
         tracked.waited += now - tracked.waiting_since
         self.leases.append(lease)
         self.texts[lease.task.id, lease.run] = ""
-        self.slots.take(lease.task.lane)
+        self.slots.take(lease.task)
         return True
 
     def _check_nothing_to_lease(self, waiting: list[Tracked]) -> None:
         """Nobody waits who has a slot and a credential; nobody waits who can never have one."""
+        now = self.clock.monotonic()
         admitted = self.slots.order({tracked.task.lane for tracked in waiting})
         for tracked in waiting:
-            if tracked.task.lane in admitted and not tracked.just_back(self.clock.monotonic()):
-                opens_in = self.pool.opens_at(tracked.task.model) - self.clock.now()
-                assert 0 < opens_in <= tracked.patience(self.clock.monotonic()), f"{tracked.task.id} was overlooked"
+            if tracked.task.lane in admitted and not tracked.just_back(now):
+                self._check_held_up(tracked, now)
+
+    def _check_held_up(self, tracked: Tracked, now: float) -> None:
+        starts_at, looked_at = self._opening(tracked.task)
+        assert looked_at > self.clock.now(), f"{tracked.task.id} was overlooked"
+        if starts_at == ANSWER:
+            assert any(lease.task.lane == tracked.task.lane for lease in self.leases), "it waits for no answer"
+        elif tracked.subscription is not None:  # it is accepted
+            patience = tracked.patience(now) + NOT_WORTH_ASKING
+            assert starts_at - self.clock.now() <= patience, f"{tracked.task.id} waits in vain"
 
     def _check_lease(self, lease: Lease, waiting: list[Tracked]) -> None:
         tracked = self.tasks[lease.task.id]
@@ -266,20 +327,15 @@ class Histories(RuleBasedStateMachine):
         return True
 
     @precondition(lambda self: self.leases)
-    @rule(pick=PICK, delay=PAUSES, counted=st.booleans(), rest=RESTS, stopping=st.booleans())
-    def put_back(self, pick: int, delay: float, rest: float | None, *, counted: bool, stopping: bool) -> None:
+    @rule(pick=PICK, delay=PAUSES, counted=st.booleans(), failure=FAILURES, stopping=st.booleans())
+    def put_back(self, pick: int, delay: float, failure: Failure | None, *, counted: bool, stopping: bool) -> None:
         """Put a task back: for a failure that may have taught something of the credential, or because of a stop."""
         lease = self.leases[pick % len(self.leases)]
         if stopping:
             self._settle(lease, Release(), delay=0.0, counted=False)
             return
-        learned = None if rest is None else self._rest(lease, rest)
-        self._settle(lease, Retry(delay, counted=counted, reason="failed", rest=learned), delay=delay, counted=counted)
-
-    def _rest(self, lease: Lease, seconds: float) -> Rest:
-        assert lease.credential is not None
-        whole_key = seconds == NEVER and lease.task.lane == "a"
-        return Rest(lease.credential, None if whole_key else lease.task.model, self.clock.now() + seconds, "used up")
+        retry = Retry(delay, counted=counted, reason="failed", failure=failure)
+        self._settle(lease, retry, delay=delay, counted=counted)
 
     @precondition(lambda self: self.leases)
     @rule(pick=PICK, ending=ENDINGS)
@@ -302,7 +358,7 @@ class Histories(RuleBasedStateMachine):
         tracked.waiting_since = self.clock.monotonic() + delay
         tracked.delayed = delay > 0
         tracked.counted -= not counted
-        self.slots.give_back(lease.task.lane)
+        self.slots.give_back(lease.task)
         self.do(self.broker.settle(lease, settlement))
         self.do(self.clock.elapse(0.0))
         if self.listening:
