@@ -69,6 +69,7 @@ class FairQueue(Generic[T]):
         queue = self._queues.get(caller.name)
         if queue is None:
             queue = self._queues[caller.name] = CallerQueue(caller.name, self._virtual)
+            refund = False  # what is forgotten is not given back
         elif not queue:
             del self._idle[bisect_left(self._idle, (queue.start, queue.name))]
         queue.weigh(caller)

@@ -68,8 +68,9 @@ class Lanes(Generic[T]):
     def push(self, item: T, *, first: bool = False, refund: bool = False) -> bool:
         """Put an item at the end of its caller's queue, or in front when it was there before.
 
-        `refund` gives back what its earlier turn charged its caller. Returns whether the item goes next in its lane.
-        Raises `ValueError` when it waits already.
+        `refund` gives back what its earlier turn charged its caller, unless that is forgotten: the others have had as
+        much since, or nobody waited. Returns whether the item goes next in its lane. Raises `ValueError` when it waits
+        already.
         """
         lane = item.task.lane
         if lane not in self._lanes:

@@ -193,18 +193,36 @@ def test_a_refund_finds_a_caller_that_has_nothing_else_waiting() -> None:
     assert callers(lanes.upcoming(LANE, 9)) == "bab"
 
 
+def test_what_is_forgotten_is_not_given_back() -> None:
+    """A turn is forgotten when the others have had as many since, or when the lane was empty since."""
+    for others in (several(9, BOB), []):
+        lanes = waiting(first := item(ANN), *others)
+        for _ in range(min(3, len(lanes))):
+            turn(lanes)
+        lanes.push(first, first=True, refund=True)
+        for each in (item(ANN), item(Caller("cat"))):
+            lanes.push(each)
+
+        assert [each.task.caller.name for each in lanes.upcoming(LANE, 9) if each not in others] == [
+            "ann",
+            "cat",
+            "ann",
+        ]
+
+
 def test_a_refund_does_not_turn_back_time() -> None:
-    """Who comes after the turn that was repeated shares from then on, and not from before."""
-    first, *others = item(ANN), *several(10, BOB)
-    lanes = waiting(first, *others)
-    for _ in range(4):
+    """Who comes after turns that were repeated shares from then on, and not from before."""
+    mine = several(3, ANN)
+    lanes = waiting(*mine, *several(9, BOB))
+    for _ in range(5):
         turn(lanes)
-    lanes.push(first, first=True, refund=True)
-    assert turn(lanes) is first
+    for each in mine[1:]:
+        lanes.push(each, first=True, refund=True)
+    turn(lanes)
     for each in several(3, Caller("cat")):
         lanes.push(each)
 
-    assert callers(lanes.upcoming(LANE, 6)) == "cbcbcb"
+    assert callers(lanes.upcoming(LANE, 6)) == "abcbcb"
 
 
 def test_pushing_tells_whether_the_item_goes_next() -> None:

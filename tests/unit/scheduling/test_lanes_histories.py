@@ -50,7 +50,9 @@ class NaiveBand:
         if not any(self.queues.values()):
             self.virtual, self.tags = Fraction(0), {}
         if not self.queues.get(name):
-            self.tags[name] = max(self.virtual, self.tags.get(name, self.virtual))
+            tag = self.tags.get(name, self.virtual)
+            refund = refund and tag > self.virtual
+            self.tags[name] = max(self.virtual, tag)
         self.weights[name] = Fraction(item.task.caller.weight).limit_denominator(1000)
         self.tags[name] -= refund / self.weights[name]
         self.queues.setdefault(name, []).insert(0 if first else len(self.queues[name]), item)
@@ -236,6 +238,7 @@ class LanesLikeTheirRules(RuleBasedStateMachine):
         for name in self.held:
             self.lanes.free(name)
         assert not self.lanes._lanes
+        assert not self.lanes._alone
         assert not self.lanes._places
         assert not self.lanes._held
         assert len(self.lanes) == 0
