@@ -7,6 +7,7 @@ import io
 import os
 import socket
 import ssl
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -133,6 +134,8 @@ class HttpProvider:
 
     async def _classify(self, response: aiohttp.ClientResponse) -> Failure:
         headers = {name.lower(): value for name, value in response.headers.items()}
+        # Instants in the other headers are compared with it.
+        headers.setdefault("date", formatdate(usegmt=True))
         return self._wire.classify(response.status, headers, await _read(response, _ERROR_LIMIT) or b"")
 
 

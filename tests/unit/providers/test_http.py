@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 import warnings
 from collections.abc import AsyncIterator
 
@@ -20,7 +21,7 @@ from synapse.providers.base import Signal
 from synapse.providers.http import HttpProvider, open_session
 from synapse.providers.wires import gemini, openai
 from synapse.providers.wires.base import Wire
-from synapse.testing.upstream import CUT, END, Upstream, chunk, events, head, plain, refusing
+from synapse.testing.upstream import CUT, END, Call, Upstream, chunk, events, head, plain, refusing
 
 ASKED = prompt_request("code", "Why?")
 STREAMED = prompt_request("code", "Why?", stream=True)
@@ -97,6 +98,19 @@ async def test_an_error_has_no_batch_of_limits(session: aiohttp.ClientSession) -
         batches = await _ask(upstream.url, session)
 
     assert batches == [[Failure(FailureClass.OVERLOADED, "HTTP 503 without a word of explanation", 503)]]
+
+
+async def test_an_error_without_a_date_is_of_now(session: aiohttp.ClientSession) -> None:
+    """So that an instant at which a limit reopens is some seconds away, whoever left the date out."""
+    body = json.dumps({"error": {"code": 429, "message": "Rate limit exceeded: free-models-per-min."}}).encode()
+
+    def refused(_: Call) -> list[bytes]:
+        return [plain(body, 429, X_RateLimit_Reset=str(round((time.time() + 30) * 1000)))]
+
+    async with Upstream(refused) as upstream:
+        failure = await _failure(upstream.url, session)
+
+    assert failure.retry_after == pytest.approx(30, abs=5)
 
 
 # --- what never arrived

@@ -165,13 +165,12 @@ def test_a_rate_limit_that_lasts_for_hours_is_that_of_a_day() -> None:
     )
 
 
-def test_a_limit_that_is_named_is_what_its_name_says() -> None:
-    """Also where it lasts for hours."""
-    failure = _refused(_error("on tokens per min"), retry_after="7200")
+def test_a_minutes_limit_that_lasts_for_hours_is_not_all_that_is_used_up() -> None:
+    """No minute takes so long: the day's, which was not named, is used up as well."""
+    failure = _refused(_error("on tokens per min (TPM): Limit 9"), retry_after="7200")
 
-    assert failure == Failure(
-        FailureClass.QUOTA_MINUTE, "on tokens per min", 429, 7200.0, violations=(Violation(Measure.TPM),)
-    )
+    assert (failure.kind, failure.retry_after) == (FailureClass.QUOTA_DAY, 7200.0)
+    assert failure.violations == (Violation(Measure.TPM, 9),)
 
 
 def test_a_bare_429_names_no_quota_and_may_have_a_hint() -> None:

@@ -95,13 +95,10 @@ def judge_limit(names: Collection[str], headers: Mapping[str, str], said: str) -
     violations = _violations(named, names, headers, said)
     shared = named is not None and named["free"] is not None
     delay = _delay(violations, windows, headers, said)
-    if of_a_day(violations):
-        return Verdict(FailureClass.QUOTA_DAY, delay, violations, shared)
     if not (violations or _RESET in headers or RATE_LIMITED.intersection(names) or any(each.reset for each in windows)):
         return Verdict(FailureClass.RATE_LIMITED, delay)
-    if not violations and delay is not None and delay > _SHORT_WINDOW:
-        return Verdict(FailureClass.QUOTA_DAY, delay)
-    return Verdict(FailureClass.QUOTA_MINUTE, delay, violations, shared)
+    day = of_a_day(violations) or (delay is not None and delay > _SHORT_WINDOW)
+    return Verdict(FailureClass.QUOTA_DAY if day else FailureClass.QUOTA_MINUTE, delay, violations, shared)
 
 
 def _violations(
