@@ -8,7 +8,7 @@ from itertools import count
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from synapse.domain.caller import Band, Caller
 from synapse.domain.request import prompt_request
@@ -20,7 +20,7 @@ NAMES = ["ann", "bob", "cat"]
 REQUEST = prompt_request("code", "hello")
 
 lane_keys = st.sampled_from([LANES[0], LANES[0], LANES[0], LANES[1]])
-bands = st.sampled_from([Band.INTERACTIVE, Band.INTERACTIVE, Band.STANDARD, Band.BATCH])
+bands = st.sampled_from([Band.INTERACTIVE, Band.INTERACTIVE, Band.INTERACTIVE, Band.STANDARD, Band.BATCH])
 people = st.builds(Caller, st.sampled_from(NAMES), st.sampled_from([1.0, 1.0, 1.0, 1.0, 3.0, 0.5, 7.0]))
 picks = st.integers(0, 10**6)
 
@@ -123,6 +123,12 @@ class LanesLikeTheirRules(RuleBasedStateMachine):
         goes_next = self.lanes.push(item, first=first, refund=refund)
 
         assert goes_next is (self.order(item.task.lane, self.held)[:1] == [item])
+
+    @initialize(numbers=st.lists(st.integers(0, 6), min_size=len(NAMES), max_size=len(NAMES)))
+    def crowd(self, numbers: list[int]) -> None:
+        """Begin with a lane for which several compete."""
+        for name, number in zip(NAMES, numbers, strict=True):
+            self.send(Caller(name), LANES[0], Band.INTERACTIVE, 1, number)
 
     @rule(caller=people, lane=lane_keys, band=bands, tokens=st.integers(1, 9), number=st.integers(1, 5))
     def send(self, caller: Caller, lane: tuple[str, str], band: Band, tokens: int, number: int) -> None:
