@@ -24,7 +24,7 @@ from synapse.domain.errors import ShuttingDown
 from synapse.domain.task import Route
 from synapse.providers.http import HttpProvider, open_session
 from synapse.providers.simulator import SimulatorProvider
-from synapse.providers.wires import gemini, openai
+from synapse.providers.wires import anthropic, gemini, openai
 from synapse.scheduling.ledger import Ledger, Terms
 from synapse.scheduling.policy import RetryRules
 from synapse.server.callers import Callers
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("synapse")
 
-WIRES = {wire.name: wire for wire in (gemini.WIRE, openai.WIRE)}
+WIRES = {wire.name: wire for wire in (gemini.WIRE, openai.WIRE, anthropic.WIRE)}
 
 
 class App:

@@ -164,10 +164,34 @@ def test_fallbacks_go_by_model_code() -> None:
 
 def test_openrouters_free_models_share_a_projects_quota() -> None:
     """Those of everybody else have a quota each."""
-    shared = {kind: row.shared_models for kind, row in ROWS.items()}
+    shared = {kind: row.shared_models for kind, row in ROWS.items() if row.shared_models}
 
-    assert shared == {"gemini": "", "openai": "", "openrouter": ":free", "simulator": ""}
+    assert shared == {"openrouter": ":free"}
     assert plan(HostedProvider(type="openrouter", codes=("a",))).shared_models == ":free"
+
+
+def test_openai_itself_needs_no_address() -> None:
+    """Its keys are in the usual variables."""
+    found = plan(OpenAIProvider(type="openai", codes=("gpt",)), {"OPENAI_API_KEY": "key-of-openai"})
+
+    assert found.base_url == "https://api.openai.com/v1"
+    assert [credential.key for credential in found.credentials] == ["key-of-openai"]
+
+
+def test_openais_keys_go_nowhere_else() -> None:
+    """A server that speaks its dialect at another address is asked without them."""
+    provider = OpenAIProvider(type="openai", base_url="http://localhost:9", codes=("m",))
+
+    assert plan(provider, {"OPENAI_API_KEY": "key-of-openai"}).credentials == ()
+
+
+@pytest.mark.parametrize("kind", [kind for kind, row in ROWS.items() if row.wire != "simulator"])
+def test_each_row_says_where_its_provider_is(kind: ProviderType) -> None:
+    """A name and a model are enough; what runs at home wants no key, all others have two variables for them."""
+    row = ROWS[kind]
+
+    assert row.base_url.startswith(("https://", "http://localhost:"))
+    assert bool(row.key_variables) == row.base_url.startswith("https://")
 
 
 def test_providers_are_planned_in_the_order_of_the_configuration() -> None:

@@ -40,7 +40,22 @@ BaseUrl = Annotated[
 ]
 MessageBytes = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 """gRPC keeps its message limit in 32 bits."""
-ProviderType = Literal["gemini", "openai", "openrouter", "simulator"]
+ProviderType = Literal[
+    "gemini",
+    "anthropic",
+    "openai",
+    "openrouter",
+    "groq",
+    "mistral",
+    "deepseek",
+    "together",
+    "xai",
+    "cerebras",
+    "ollama",
+    "lmstudio",
+    "vllm",
+    "simulator",
+]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,7 +203,7 @@ Codes = tuple[ModelCode | ModelConfig, ...]
 
 
 class HostedProvider(Section, frozen=True, kw_only=True):
-    """A provider with an address of its own: Gemini, OpenRouter."""
+    """A provider whose address is known: Gemini, Anthropic, OpenRouter, Groq, a local Ollama."""
 
     type: ProviderType
     base_url: BaseUrl | None = None
@@ -201,13 +216,13 @@ class HostedProvider(Section, frozen=True, kw_only=True):
 
 
 class OpenAIProvider(Section, frozen=True, kw_only=True):
-    """Any server that speaks OpenAI's dialect."""
+    """Any server that speaks OpenAI's dialect; OpenAI itself where no address is given."""
 
     type: ProviderType
-    base_url: BaseUrl
+    base_url: BaseUrl | None = None
     """What stands before `/chat/completions`."""
     api_keys_env: VariableName | None = None
-    """The variable with its keys; it is asked without a key where left out."""
+    """The variable with its keys; where left out, another server than OpenAI's is asked without a key."""
     limits: LimitsConfig | None = None
     """Of each project and model."""
     codes: Codes
@@ -228,14 +243,17 @@ class SimulatorProvider(Section, frozen=True, kw_only=True):
 
 ProviderConfig = HostedProvider | OpenAIProvider | SimulatorProvider
 
+_HOSTED = (
+    "gemini", "anthropic", "openrouter", "groq", "mistral", "deepseek", "together", "xai", "cerebras", "ollama",
+    "lmstudio", "vllm",
+)  # fmt: skip
 PROVIDER_TYPES: dict[str, type[HostedProvider | OpenAIProvider | SimulatorProvider]] = {
-    "gemini": HostedProvider,
+    **dict.fromkeys(_HOSTED, HostedProvider),
     "openai": OpenAIProvider,
-    "openrouter": HostedProvider,
     "simulator": SimulatorProvider,
 }
-NAMES_THAT_TELL: frozenset[str] = frozenset({"gemini", "openrouter", "simulator"})
-"""A provider of such a name needs no `type`. `openai` is not one: it is a dialect that many speak."""
+NAMES_THAT_TELL: frozenset[str] = frozenset(PROVIDER_TYPES)
+"""A provider of such a name needs no `type`."""
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from synapse.config import ConfigError, ModelConfig, ProviderType, SimulatorProvider
+from synapse.config import ConfigError, ModelConfig, OpenAIProvider, ProviderType, SimulatorProvider
 from synapse.domain.credential import Credential
 from synapse.domain.quota import Quota
 from synapse.providers.keys import parse_keys
@@ -35,6 +35,11 @@ class ProviderRow(msgspec.Struct, frozen=True):
     """How the names of models end whose quota a project has once, for all of them; empty where each has its own."""
 
 
+def _openai(base_url: str, name: str) -> ProviderRow:
+    """Make the row of a provider that speaks OpenAI's dialect and has its keys in the usual variables."""
+    return ProviderRow(wire="openai", base_url=base_url, key_variables=(f"{name}_API_KEYS", f"{name}_API_KEY"))
+
+
 ROWS: dict[ProviderType, ProviderRow] = {
     "gemini": ProviderRow(
         wire="gemini",
@@ -42,7 +47,12 @@ ROWS: dict[ProviderType, ProviderRow] = {
         key_variables=("GENAI_API_KEYS",),
         day_zone="America/Los_Angeles",
     ),
-    "openai": ProviderRow(wire="openai"),
+    "anthropic": ProviderRow(
+        wire="anthropic",
+        base_url="https://api.anthropic.com",
+        key_variables=("ANTHROPIC_API_KEYS", "ANTHROPIC_API_KEY"),
+    ),
+    "openai": _openai("https://api.openai.com/v1", "OPENAI"),
     "openrouter": ProviderRow(
         wire="openai",
         base_url="https://openrouter.ai/api/v1",
@@ -50,8 +60,18 @@ ROWS: dict[ProviderType, ProviderRow] = {
         headers={"HTTP-Referer": "https://pypi.org/project/synapse-queue/", "X-OpenRouter-Title": "Synapse"},
         shared_models=":free",
     ),
+    "groq": _openai("https://api.groq.com/openai/v1", "GROQ"),
+    "mistral": _openai("https://api.mistral.ai/v1", "MISTRAL"),
+    "deepseek": _openai("https://api.deepseek.com/v1", "DEEPSEEK"),
+    "together": _openai("https://api.together.xyz/v1", "TOGETHER"),
+    "xai": _openai("https://api.x.ai/v1", "XAI"),
+    "cerebras": _openai("https://api.cerebras.ai/v1", "CEREBRAS"),
+    "ollama": ProviderRow(wire="openai", base_url="http://localhost:11434/v1"),
+    "lmstudio": ProviderRow(wire="openai", base_url="http://localhost:1234/v1"),
+    "vllm": ProviderRow(wire="openai", base_url="http://localhost:8000/v1"),
     "simulator": ProviderRow(wire="simulator"),
 }
+"""A provider is a row here; only a new dialect is more."""
 
 
 class ProviderPlan(msgspec.Struct, frozen=True):
@@ -127,7 +147,11 @@ def _base_url(provider: ProviderConfig, row: ProviderRow) -> str:
 
 def _key_variables(provider: ProviderConfig, row: ProviderRow) -> tuple[str, ...]:
     stated = None if isinstance(provider, SimulatorProvider) else provider.api_keys_env
-    return (stated,) if stated else row.key_variables
+    if stated:
+        return (stated,)
+    # What speaks OpenAI's dialect elsewhere must not be sent OpenAI's keys.
+    elsewhere = isinstance(provider, OpenAIProvider) and provider.base_url is not None
+    return () if elsewhere else row.key_variables
 
 
 def _model(entry: ModelConfig) -> str:

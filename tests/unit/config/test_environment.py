@@ -105,7 +105,8 @@ def test_variables_for_others_are_left_alone(load_text: Callable[..., Config]) -
         (
             "MODELS__NEW__BASE_URL",
             "http://a",
-            "models.new: type is missing, expected one of gemini, openai, openrouter, simulator",
+            "models.new: type is missing, expected one of gemini, anthropic, openai, openrouter, groq, mistral, deepseek, "
+            "together, xai, cerebras, ollama, lmstudio, vllm, simulator",
         ),
         (
             "QUEUE",
