@@ -80,8 +80,9 @@ def _close(account: Account, news: News, now: float) -> list[News]:
 def _spent(account: Account, permit: Permit, failure: Failure, now: float) -> list[News]:
     """A day is used up: close until it ends. A provider that says when knows best."""
     news = _limits(account, permit, failure)
-    for violation in failure.violations:
-        account.spend_day(violation.measure)
+    if not failure.retry_after:
+        for violation in failure.violations:
+            account.spend_day(violation.measure)
     until = now + failure.retry_after if failure.retry_after else day_end(now, account.zone)
     return news + _close(account, _news("day's quota is used up", permit, until, failure), now)
 

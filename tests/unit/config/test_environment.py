@@ -105,8 +105,10 @@ def test_variables_for_others_are_left_alone(load_text: Callable[..., Config]) -
         (
             "MODELS__NEW__BASE_URL",
             "http://a",
-            "models.new: type is missing, expected one of gemini, anthropic, openai, openrouter, groq, mistral, deepseek, "
-            "together, xai, cerebras, ollama, lmstudio, vllm, simulator",
+            (
+                "models.new: type is missing, expected one of anthropic, cerebras, deepseek, gemini, groq, lmstudio, "
+                "mistral, ollama, openai, openrouter, simulator, together, vllm, xai"
+            ),
         ),
         (
             "QUEUE",

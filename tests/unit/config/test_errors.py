@@ -22,8 +22,8 @@ CODES = f"a list with at least one item: {CODE}"
 LIMITS = "rpm, tpm, rpd, tpd, concurrency"
 LIMITS_KNOWN = f"Known here: {LIMITS}"
 TYPES = (
-    "one of gemini, anthropic, openai, openrouter, groq, mistral, deepseek, together, xai, cerebras, ollama, lmstudio, "
-    "vllm, simulator"
+    "one of anthropic, cerebras, deepseek, gemini, groq, lmstudio, mistral, ollama, openai, openrouter, simulator, "
+    "together, vllm, xai"
 )
 URL = "an http or https URL without user or query, such as https://api.example.com/v1"
 
