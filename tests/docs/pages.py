@@ -23,6 +23,8 @@ class Block(msgspec.Struct, frozen=True):
 
     page: str
     line: int
+    heading: str
+    """The one it stands under, of any level."""
     language: str
     content: str
     shown: str | None
@@ -52,6 +54,7 @@ def _blocks(page: str) -> list[Block]:
         Block(
             page,
             text.count("\n", 0, fence.start()) + 1,
+            _HEADING.findall(_FENCE.sub("", text[: fence.start()]))[-1],
             fence["language"],
             fence["content"],
             following["content"] if following is not None and _is_output(text, fence, following) else None,

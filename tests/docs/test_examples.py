@@ -1,7 +1,8 @@
 """Every example of README and docs runs, and gives what the page shows right behind it.
 
 `bash` and `python` blocks are run; `...` in what is shown stands for anything. `sh` blocks start servers, install, or
-need what is not there: their commands are only looked up. `yaml` and `dotenv` blocks are loaded.
+need what is not there: their commands are only looked up. `yaml` and `dotenv` blocks are loaded. A section that is a
+walk is done as it says, from its first block to its last: there, what `sh` blocks start is what the others talk to.
 """
 
 from __future__ import annotations
@@ -13,23 +14,32 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dotenv
+import msgspec
 import pytest
 from command_line import options
 from pages import BENCHMARKS, PAGES, ROOT, Block, blocks
+from started import Addresses, serving, simulating
 
 from synapse.config import environment, load
 from synapse.providers.catalog import resolve
 
 if TYPE_CHECKING:
-    from conftest import Addresses
+    from collections.abc import Mapping
 
 LANGUAGES = {"bash", "python", "sh", "yaml", "dotenv", "json", "text", "mermaid"}
-OTHERS_PROGRAMS = {"cp", "curl", "docker", "grpcurl", "ulimit"}
+OTHERS_PROGRAMS = {"cp", "curl", "docker", "grpcurl", "sqlite3", "ulimit"}
 """Programs in `sh` blocks that are not ours."""
+WALKS = (
+    ("README.md", "See it wait"),
+    ("docs/api.md", "Keys of callers"),
+    ("docs/scheduling.md", "What survives a restart"),
+)
+"""Sections that are walks: page and heading."""
 
 _RUNNERS = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
 
@@ -38,17 +48,52 @@ def _each(*languages: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("block", [pytest.param(each, id=each.place) for each in blocks(*languages)])
 
 
-@_each("bash", "python")
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(each, id=each.place) for each in blocks("bash", "python") if (each.page, each.heading) not in WALKS],
+)
 def test_an_example_runs_and_gives_what_is_shown(
     block: Block, addresses: Addresses, environ: dict[str, str], tmp_path: Path
 ) -> None:
     """It ends well, in a folder with the repository's configuration, against servers on other ports."""
     shutil.copy(ROOT / "config.yaml", tmp_path)
 
+    _run(block, addresses, environ, tmp_path)
+
+
+@pytest.mark.parametrize(("page", "heading"), WALKS, ids=lambda value: value)
+def test_a_walk_can_be_followed(page: str, heading: str, environ: dict[str, str], tmp_path: Path) -> None:
+    """Each of its commands does what is shown, after those before it; what it starts again is another process."""
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    addresses, parts = Addresses(), {name: ExitStack() for name in _STARTERS}
+    steps = [block for block in blocks("sh", *_RUNNERS, page=page) if block.heading == heading]
+
+    with parts["simulate"], parts["serve"]:
+        for block in steps:
+            if block.language != "sh":
+                _run(block, addresses, environ, tmp_path)
+            elif (name := _started(block)) is not None:
+                parts[name].close()
+                script = addresses.in_place(block.content.replace("\\\n", " "))
+                found = parts[name].enter_context(_STARTERS[name](script, tmp_path, environ))
+                addresses = msgspec.structs.replace(addresses, **found)
+
+
+_STARTERS = {"simulate": simulating, "serve": serving}
+
+
+def _started(block: Block) -> str | None:
+    """Return which of these a block starts, alone; None for one that shows what other programs do."""
+    (words,) = _commands(block.content)
+    return words[1] if words[0] == "synapse" else None
+
+
+def _run(block: Block, addresses: Addresses, environ: Mapping[str, str], folder: Path) -> None:
+    """Run an example and compare what it prints with what is shown."""
     run = subprocess.run(  # noqa: S603 - what the repository's own pages say
         [*_RUNNERS[block.language], addresses.in_place(block.content)],
-        cwd=tmp_path,
-        env=environ | {"SYNAPSE_SERVER": addresses.grpc},
+        cwd=folder,
+        env={**environ, **addresses.variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -69,7 +114,9 @@ def test_a_configuration_loads(block: Block, tmp_path: Path) -> None:
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).touch()
 
-    plans = resolve(load(file, {}), {})
+    keys = {name: f"key-of-{name.lower()}" for name in re.findall(r"key_env: (\w+)", block.content)}
+
+    plans = resolve(load(file, keys), keys)
 
     assert all(plan.models for plan in plans)
 
@@ -117,6 +164,7 @@ def test_every_page_has_examples_in_known_languages() -> None:
     """No block escapes its test by a language that nobody knows, and no page has lost its examples."""
     assert {block.language for block in blocks()} <= LANGUAGES
     assert {block.page for block in blocks("bash", "python")} == set(PAGES) - {BENCHMARKS, "docs/design.md"}
+    assert set(WALKS) <= {(block.page, block.heading) for block in blocks("sh")}
 
 
 def test_the_first_screen_is_enough_to_start() -> None:

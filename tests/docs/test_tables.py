@@ -19,10 +19,13 @@ from synapse.config import schema
 from synapse.config.expected import expected
 from synapse.domain.errors import ERRORS, SynapseError
 from synapse.domain.failure import FailureClass
+from synapse.domain.quota import Measure
 from synapse.domain.task import TaskState
 from synapse.domain.usage import Usage
+from synapse.protos import generate_pb2 as pb
 from synapse.providers.catalog import ROWS
 from synapse.providers.wires.base import Wire
+from synapse.server.http.admin import KeyData, UseData
 from synapse.server.http.native import GenerateAnswer, GenerateBody
 from synapse.server.prompt import GenerationConfig
 from synapse.simulator import FaultKind
@@ -32,19 +35,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 API, CONFIGURATION, DESIGN = "docs/api.md", "docs/configuration.md", "docs/design.md"
-OPERATIONS, PROVIDERS = "docs/operations.md", "docs/providers.md"
+OPERATIONS, PROVIDERS, SCHEDULING = "docs/operations.md", "docs/providers.md", "docs/scheduling.md"
 
 SECTIONS: dict[str, type[schema.Section]] = {
     "server": schema.ServerConfig,
     "server.tls": schema.TlsConfig,
+    "An item of server.callers": schema.CallerConfig,
     "worker": schema.WorkerConfig,
     "queue": schema.QueueConfig,
+    "store": schema.StoreConfig,
     "retry": schema.RetryConfig,
+    "scheduling": schema.SchedulingConfig,
     "providers": schema.ProvidersConfig,
     "models.NAME, of type gemini or openrouter": schema.HostedProvider,
     "models.NAME, of type openai": schema.OpenAIProvider,
     "models.NAME, of type simulator": schema.SimulatorProvider,
     "An item of codes": schema.ModelConfig,
+    "limits": schema.LimitsConfig,
 }
 """What each heading of the configuration's page is about."""
 
@@ -62,7 +69,9 @@ def test_each_key_of_the_configuration_has_its_type_and_default(heading: str) ->
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
-    return "none" if field.default is None else f"`{field.default}`"
+    if field.default in {None, ()}:
+        return "none"
+    return f"`{json.dumps(field.default) if isinstance(field.default, bool) else field.default}`"
 
 
 def test_each_section_of_the_configuration_has_a_table() -> None:
@@ -102,6 +111,8 @@ def _subclasses(kind: type[SynapseError]) -> Iterator[type[SynapseError]]:
         (API, "config", "field", GenerationConfig),
         (API, "The whole answer", "field", GenerateAnswer),
         (API, "The whole answer", "field of usage", Usage),
+        (API, "GET /admin/keys", "field", KeyData),
+        (API, "GET /admin/keys", "field of quotas", UseData),
         (API, "Python", "field of GenerationResult", GenerationResult),
         (OPERATIONS, "The task line", "field", TaskLine),
         (PROVIDERS, "Another dialect", "field of Wire", Wire),
@@ -111,6 +122,23 @@ def _subclasses(kind: type[SynapseError]) -> Iterator[type[SynapseError]]:
 def test_each_field_has_a_line(page: str, heading: str, column: str, struct: type[msgspec.Struct]) -> None:
     """A table of fields has them all, in order."""
     assert tuple(names(table(page, heading, column))) == struct.__struct_fields__
+
+
+def test_each_field_of_the_messages_has_a_line() -> None:
+    """What gRPC takes is among what REST takes, and the table of its answers has all that the proto has."""
+    assert set(pb.Request.DESCRIPTOR.fields_by_name) <= set(GenerateBody.__struct_fields__)
+    assert names(table(API, "gRPC", "field of Response")) == list(pb.Response.DESCRIPTOR.fields_by_name)
+
+
+def test_the_example_of_a_key_has_its_fields() -> None:
+    """The example of how a key stands leaves nothing out."""
+    (example,) = (block for block in blocks("json", page=API) if block.heading == "GET /admin/keys")
+
+    key = json.loads(example.content)
+
+    assert tuple(key) == KeyData.__struct_fields__
+    assert {tuple(use) for use in key["quotas"]} == {UseData.__struct_fields__}
+    assert [use["measure"] for use in key["quotas"]] == list(Measure)
 
 
 def test_the_example_of_a_task_line_has_its_fields() -> None:
@@ -130,7 +158,7 @@ def test_each_state_is_in_the_picture() -> None:
 
 def test_each_class_of_failure_has_a_rule() -> None:
     """The table of what a failure leads to has every class."""
-    assert set(names(table(DESIGN, "What a failure leads to"))) == set(FailureClass)
+    assert set(names(table(SCHEDULING, "What a failure leads to"))) == set(FailureClass)
 
 
 def test_the_layers_are_those_that_are_checked() -> None:
@@ -174,6 +202,8 @@ def _logged() -> Iterator[tuple[str, str]]:
                     func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[ast.Constant(value=str(event)), *_]
                 ):
                     yield event, "error" if level == "exception" else level
+                case ast.Call(func=ast.Name(id="News" | "_news"), args=[ast.Constant(value=str(event)), *_]):
+                    yield event, "warning"
 
 
 def _sources() -> Iterator[ast.Module]:
