@@ -78,6 +78,10 @@ class Service:
         """List the model codes that a caller may use, in the order of the configuration."""
         return [code for code in self._models if _may_use(caller, code)]
 
+    def routes(self, caller: Caller = ANONYMOUS) -> list[Route]:
+        """Say where those codes lead, in the same order."""
+        return [route for code, route in self._models.items() if _may_use(caller, code)]
+
     def keys(self, caller: Caller) -> list[KeyStanding]:
         """Say how the keys of the providers stand. Raises `PermissionDenied` for a caller who may not see that."""
         if not caller.admin:
