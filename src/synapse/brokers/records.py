@@ -38,9 +38,11 @@ class Records:
 
     def _is_news(self, record: Record) -> bool:
         place = type(record), record.key
-        news = self._told.get(place) != record
+        known = self._told.get(place)
+        if known == record or (known is None and isinstance(record, DayUse) and not record.requests):
+            return False
         self._told[place] = record
-        return news
+        return True
 
 
 def restore(ledgers: Mapping[str, Ledger], kept: Ledgers, now: float) -> None:
@@ -87,10 +89,7 @@ def _records(ledger: Ledger) -> Iterable[Record]:
 
 
 def _of_account(provider: str, account: Account) -> Iterable[Record]:
-    if account.day_requests:
-        yield DayUse(
-            provider, account.project, account.scope, account.day_ends, account.day_requests, account.day_tokens
-        )
+    yield DayUse(provider, account.project, account.scope, account.day_ends, account.day_requests, account.day_tokens)
     if account.closed_until > account.closed_at + _WORTH_KEEPING:
         yield Bench(provider, account.project, None, account.scope, account.closed_until, account.closed_why)
     if account.learned != Quota():
