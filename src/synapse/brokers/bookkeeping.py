@@ -30,7 +30,7 @@ async def remembering(ledgers: Mapping[str, Ledger], path: Path | None, clock: C
 
     Without a path, or with one that cannot be used, which is logged, nothing is kept.
     """
-    store = _open(ledgers, path, clock)
+    store = await _open(ledgers, path, clock)
     if store is None:
         yield nobody
         return
@@ -38,6 +38,9 @@ async def remembering(ledgers: Mapping[str, Ledger], path: Path | None, clock: C
     records.collect()  # what came out of the store need not go in again
     keeper = LedgerKeeper(store, records.collect, clock)
     keeping = asyncio.get_running_loop().create_task(keeper.run())
+    keeping.add_done_callback(_tell_fault)
+    # A keeper that is cancelled before its first step would not write what is left.
+    await asyncio.sleep(0)
     try:
         yield lambda *, urgent: keeper.changed(now=urgent)
     finally:
@@ -46,9 +49,10 @@ async def remembering(ledgers: Mapping[str, Ledger], path: Path | None, clock: C
         await store.close()
 
 
-def _open(ledgers: Mapping[str, Ledger], path: Path | None, clock: Clock) -> Store | None:
+async def _open(ledgers: Mapping[str, Ledger], path: Path | None, clock: Clock) -> Store | None:
     if path is None:
         return None
+    store = None
     try:
         store = Store.open(path)
         restore(ledgers, store.load(clock.now()), clock.now())
@@ -56,5 +60,12 @@ def _open(ledgers: Mapping[str, Ledger], path: Path | None, clock: Clock) -> Sto
         log.error(  # noqa: TRY400 - its message is all there is to say
             "the use of keys will be forgotten at the next start", reason=str(error)
         )
+        if store is not None:
+            await store.close()
         return None
     return store
+
+
+def _tell_fault(keeping: asyncio.Task[None]) -> None:
+    if not keeping.cancelled() and (fault := keeping.exception()) is not None:
+        log.error("the use of keys is no longer saved, by a fault of Synapse", exc_info=fault)
