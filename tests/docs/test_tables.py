@@ -47,7 +47,7 @@ SECTIONS: dict[str, type[schema.Section]] = {
     "retry": schema.RetryConfig,
     "scheduling": schema.SchedulingConfig,
     "providers": schema.ProvidersConfig,
-    "models.NAME, of type gemini or openrouter": schema.HostedProvider,
+    "models.NAME, of a type with an address": schema.HostedProvider,
     "models.NAME, of type openai": schema.OpenAIProvider,
     "models.NAME, of type simulator": schema.SimulatorProvider,
     "An item of codes": schema.ModelConfig,
