@@ -23,6 +23,7 @@ from synapse.domain.clock import SystemClock
 from synapse.domain.errors import ShuttingDown
 from synapse.domain.task import Route
 from synapse.providers.http import HttpProvider, open_session
+from synapse.providers.pricing import PriceList
 from synapse.providers.simulator import SimulatorProvider
 from synapse.providers.wires import anthropic, gemini, openai
 from synapse.scheduling.ledger import Ledger, Terms
@@ -33,6 +34,7 @@ from synapse.server.http import listener as http_listener
 from synapse.server.http.app import HttpApp
 from synapse.service import Limits, Service
 from synapse.task_log import open_task_log
+from synapse.totals import Totals
 from synapse.worker.attempt import AttemptRules
 from synapse.worker.worker import Worker
 
@@ -98,6 +100,12 @@ async def running(
     """Run a whole Synapse while the block lasts: one process, all parts. `on_end` is told of each task's end."""
     clock = clock or SystemClock()
     ledgers = {plan.name: _ledger(plan, config) for plan in plans}
+    totals = Totals()
+
+    def ended(end: TaskEnd) -> None:
+        totals.add(end)
+        on_end(end)
+
     async with contextlib.AsyncExitStack() as parts:
         path = Path(config.store.path) if config.store.path is not None else None
         broker = MemoryBroker(
@@ -105,15 +113,15 @@ async def running(
             clock=clock,
             max_size=config.queue.max_size,
             interactive_reserve=config.scheduling.interactive_reserve,
-            on_end=on_end,
+            on_end=ended,
             on_change=await parts.enter_async_context(remembering(ledgers, path, clock)),
         )
-        service = _service(config, plans, broker, ledgers, clock)
+        service = _service(config, plans, broker, ledgers, totals, clock=clock)
         callers = Callers(known_callers(config.server.callers, environ))
         session = await parts.enter_async_context(open_session(config.providers.connect_timeout))
         providers = {plan.name: _provider(plan, session, environ) for plan in plans}
         slots = config.worker.slots(cores)
-        worker = Worker(broker, providers, _rules(config, clock), slots=slots)
+        worker = Worker(broker, providers, _rules(config, plans, clock), slots=slots)
         await parts.enter_async_context(_in_background(worker))
         tls = (config.server.tls.cert, config.server.tls.key) if config.server.tls is not None else None
         http_app = HttpApp(
@@ -161,7 +169,13 @@ def _ledger(plan: ProviderPlan, config: Config) -> Ledger:
 
 
 def _service(
-    config: Config, plans: Sequence[ProviderPlan], broker: MemoryBroker, ledgers: Mapping[str, Ledger], clock: Clock
+    config: Config,
+    plans: Sequence[ProviderPlan],
+    broker: MemoryBroker,
+    ledgers: Mapping[str, Ledger],
+    totals: Totals,
+    *,
+    clock: Clock,
 ) -> Service:
     def keys() -> list[KeyStanding]:
         now = clock.now()
@@ -176,6 +190,7 @@ def _service(
         fallbacks={code: others for plan in plans for code, others in plan.fallbacks.items()},
         fallback_after=config.scheduling.fallback_after,
         keys=keys,
+        totals=totals.all,
         unsupported={plan.name: WIRES[plan.wire].unsupported for plan in plans if plan.wire in WIRES},
     )
 
@@ -186,7 +201,7 @@ def _provider(plan: ProviderPlan, session: aiohttp.ClientSession, environ: Mappi
     return HttpProvider(plan.base_url, WIRES[plan.wire], session, headers=plan.headers, proxy=plan.proxy(environ))
 
 
-def _rules(config: Config, clock: Clock) -> AttemptRules:
+def _rules(config: Config, plans: Sequence[ProviderPlan], clock: Clock) -> AttemptRules:
     retry = RetryRules(config.retry.max_attempts, config.retry.base_delay, config.retry.max_delay)
     providers = config.providers
     return AttemptRules(
@@ -196,6 +211,7 @@ def _rules(config: Config, clock: Clock) -> AttemptRules:
         answer_timeout=providers.answer_timeout,
         clock=clock,
         random=random.random,
+        price=PriceList({plan.name: plan.type for plan in plans}).price,
     )
 
 

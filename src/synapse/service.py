@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from synapse.domain.standing import KeyStanding
     from synapse.domain.task import Route
     from synapse.domain.unsupported import Unsupported
+    from synapse.totals import CallerTotal
 
     Check = Callable[[Request, str], tuple[Unsupported, ...]]
 
@@ -51,12 +52,13 @@ class Service:
         fallback_after: float = 30.0,
         keys: Callable[[], list[KeyStanding]] = list,
         unsupported: Mapping[str, Check] | None = None,
+        totals: Callable[[], list[CallerTotal]] = list,
     ) -> None:
         """Take the broker, where each model code leads, where ids come from, and the limits that hold by default.
 
         `fallbacks` has the codes that answer in the place of one, by that one; `fallback_after` is in seconds; `keys`
         tells how the keys of the providers stand; `unsupported` has, by provider, what names those parts of a request
-        that it cannot honour.
+        that it cannot honour; `totals` tells what each caller has used.
         """
         self._broker = broker
         self._models = models
@@ -67,6 +69,7 @@ class Service:
         self._fallback_after = fallback_after
         self._keys = keys
         self._unsupported = unsupported or {}
+        self._totals = totals
         self._draining = False
 
     @property
@@ -84,11 +87,20 @@ class Service:
 
     def keys(self, caller: Caller) -> list[KeyStanding]:
         """Say how the keys of the providers stand. Raises `PermissionDenied` for a caller who may not see that."""
+        self._check_admin(caller)
+        return self._keys()
+
+    def totals(self, caller: Caller) -> list[CallerTotal]:
+        """Say what each caller has used. Raises `PermissionDenied` for a caller who may not see that."""
+        self._check_admin(caller)
+        return self._totals()
+
+    @staticmethod
+    def _check_admin(caller: Caller) -> None:
         if not caller.admin:
             raise PermissionDenied(
                 f"the caller {caller.name!r} may not see the keys: `admin: true` in server.callers would let it"
             )
-        return self._keys()
 
     async def submit(
         self,

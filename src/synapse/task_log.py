@@ -34,6 +34,8 @@ class TaskLine(msgspec.Struct, frozen=True, gc=False):
     total_ms: float
     input_tokens: int | None
     output_tokens: int | None
+    cost: float | None
+    """US dollars."""
 
 
 def task_line(end: TaskEnd, now: datetime) -> TaskLine:
@@ -53,6 +55,7 @@ def task_line(end: TaskEnd, now: datetime) -> TaskLine:
         round(end.total * 1000, 1),
         end.input_tokens,
         end.output_tokens,
+        end.cost,
     )
 
 

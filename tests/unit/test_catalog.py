@@ -43,6 +43,7 @@ def test_gemini_is_asked_where_google_has_it_with_the_keys_of_its_variable() -> 
         models={"gemini-2.5-pro": "gemini-2.5-pro"},
         day_zone="America/Los_Angeles",
         quotas={"gemini-2.5-pro": Quota()},
+        type="gemini",
     )
     assert made.needs_key
 

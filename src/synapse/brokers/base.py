@@ -105,6 +105,8 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False):
     input_tokens: int | None
     output_tokens: int | None
     error: SynapseError | None
+    cost: float | None = None
+    """US dollars, where the price is known."""
 
 
 class Place(msgspec.Struct, frozen=True):

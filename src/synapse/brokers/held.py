@@ -145,4 +145,5 @@ class Held:
             input_tokens=usage.input_tokens if usage is not None else None,
             output_tokens=usage.output_tokens if usage is not None else None,
             error=event.error if isinstance(event, Error) else None,
+            cost=usage.cost if usage is not None else None,
         )

@@ -97,6 +97,7 @@ class ProviderPlan(msgspec.Struct, frozen=True):
     """The model codes that answer in the place of one, by that one; those that have any."""
     shared_models: str = ""
     """How the names of models end whose quota a project has once, for all of them; empty where each has its own."""
+    type: ProviderType = "openai"
 
     @property
     def needs_key(self) -> bool:
@@ -137,6 +138,7 @@ def _plan(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -> Pr
         quotas=_quotas(entries, provider.limits),
         fallbacks={entry.code: entry.fallbacks for entry in entries if entry.fallbacks},
         shared_models=row.shared_models,
+        type=provider.type,
     )
 
 

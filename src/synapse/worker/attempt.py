@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from synapse.brokers.base import Broker, Lease
     from synapse.domain.clock import Clock
     from synapse.domain.credential import Credential
+    from synapse.domain.usage import Usage
     from synapse.providers.base import Provider, Signal
+
+
+def unpriced(provider: str, model: str, usage: Usage) -> float | None:
+    """Know no price but what the provider has said."""
+    del provider, model
+    return usage.cost
 
 
 class AttemptRules(msgspec.Struct, frozen=True):
@@ -38,6 +45,8 @@ class AttemptRules(msgspec.Struct, frozen=True):
     """Seconds after which the provider of a plain answer has: nothing is heard of one before it is whole."""
     clock: Clock
     random: Callable[[], float]
+    price: Callable[[str, str, Usage], float | None] = unpriced
+    """`price(provider, model, usage)`: what an answer costs in US dollars; None where that is not known."""
 
 
 Ending = Finish | Failure | Fail
@@ -104,9 +113,17 @@ class Attempt:
             return overdue(self.lease.task.timeout)
         return Failure(FailureClass.TRANSIENT, f"no data for {dog.stall:g} s")
 
+    def _priced(self, finish: Finish) -> Finish:
+        """Say what the answer costs, where that is known."""
+        task = self.lease.task
+        cost = self._rules.price(task.provider, task.model, finish.usage)
+        if cost == finish.usage.cost:
+            return finish
+        return msgspec.structs.replace(finish, usage=msgspec.structs.replace(finish.usage, cost=cost))
+
     def _judge(self, ending: Ending) -> Settlement:
         if isinstance(ending, Finish):
-            return Succeed(ending)
+            return Succeed(self._priced(ending))
         if isinstance(ending, Fail):
             return ending
         task = self.lease.task

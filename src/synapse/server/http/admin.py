@@ -1,4 +1,4 @@
-"""What only those who run the server are told: `GET /admin/keys`."""
+"""What only those who run the server are told: `GET /admin/keys`, `GET /admin/callers`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from synapse.server.callers import Callers
     from synapse.server.http.asgi import Receive, Scope, Send
     from synapse.service import Service
+    from synapse.totals import CallerTotal
 
 Instant = datetime | str | None
 """A time of day, UTC; "never"; or None."""
@@ -49,6 +50,23 @@ class KeysAnswer(msgspec.Struct):
     keys: list[KeyData]
 
 
+class CallerData(msgspec.Struct):
+    """What one caller has used since the start."""
+
+    caller: str
+    tasks: int
+    succeeded: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+class CallersAnswer(msgspec.Struct):
+    """The answer to `GET /admin/callers`."""
+
+    callers: list[CallerData]
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -65,6 +83,18 @@ class AdminApi:
         del receive
         standings = self._service.keys(self._callers.identify(presented_key(scope)))
         await respond(send, 200, _encode(KeysAnswer([_key(standing) for standing in standings])))
+
+    async def callers(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`GET /admin/callers`. Raises `PermissionDenied` for a caller who may not see them."""
+        del receive
+        totals = self._service.totals(self._callers.identify(presented_key(scope)))
+        await respond(send, 200, _encode(CallersAnswer([_total(total) for total in totals])))
+
+
+def _total(total: CallerTotal) -> CallerData:
+    return CallerData(
+        total.caller, total.tasks, total.succeeded, total.input_tokens, total.output_tokens, round(total.cost, 9)
+    )
 
 
 def _key(standing: KeyStanding) -> KeyData:
