@@ -377,7 +377,7 @@ class MemoryBroker:
     def _too_long(self, held: Held, wait: float, patience: float) -> WaitTooLong:
         task = held.task
         return WaitTooLong(
-            f"no credential of {task.provider} can carry {task.model} within {patience:g} s: "
+            f"no credential of {task.provider} can carry {task.model} within {round(patience, 1):g} s: "
             f"the first is free in {wait:.0f} s",
             retry_after=wait,
         )

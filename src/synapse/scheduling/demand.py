@@ -20,13 +20,14 @@ class Demand:
     Instants are UTC seconds.
     """
 
-    __slots__ = ("_amount", "_most", "_part", "_parts", "_peaks", "_per_second", "running")
+    __slots__ = ("_amount", "_most", "_part", "_parts", "_peaks", "_per_second", "_seen_at", "running")
 
     def __init__(self, window: float) -> None:
         """Begin with nobody seen; the window's length is in seconds."""
         self._per_second = _PARTS / window
         self._part: float = -math.inf
-        """The sixtieth of a window in which somebody was seen last, counted from the epoch."""
+        """The sixtieth of a window in which something was used last, counted from the epoch."""
+        self._seen_at = -math.inf
         self._amount = 0
         """What was used in that."""
         self._most = 0
@@ -49,6 +50,7 @@ class Demand:
         if part != self._part:
             self._begin(part)
         self._amount += amount
+        self._seen_at = now
 
     def _begin(self, part: int) -> None:
         """Put the last part to the others, and look back."""
@@ -72,7 +74,7 @@ class Demand:
 
     def there(self, now: float) -> bool:
         """Tell whether anybody above batch was seen lately."""
-        return self._part >= 0 and now - self._part / self._per_second < SEEN
+        return now - self._seen_at < SEEN
 
     def kept(self, now: float, whole: float, share: float) -> float:
         """Return how much of a window that holds `whole` must be kept free now; nothing when nobody is there."""

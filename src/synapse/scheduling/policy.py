@@ -39,6 +39,8 @@ class Tried(msgspec.Struct, frozen=True):
     """The provider's name for the model."""
     shown: bool
     """Whether a caller who watches the answer grow has seen some of it: it must not see that twice."""
+    keyless: bool = False
+    """Whether it went without a credential, so that there is no other one to try."""
     fallbacks: bool = False
     """Whether there is another model to go to."""
 
@@ -59,7 +61,8 @@ _UNAVAILABLE = frozenset({FailureClass.MODEL_GONE, FailureClass.OVERLOADED})
 def after_failure(tried: Tried, rules: RetryRules, *, random: Callable[[], float]) -> Retry | Fail:
     """Decide what becomes of a task whose attempt failed; `random` gives numbers in [0, 1)."""
     failure = tried.failure
-    if tried.shown or failure.kind is FailureClass.CALLER_FAULT:
+    wants_a_key = tried.keyless and failure.kind is FailureClass.CREDENTIAL_DEAD
+    if tried.shown or wants_a_key or failure.kind is FailureClass.CALLER_FAULT:
         return Fail(_error(tried), failure)
     if failure.kind in _REFUSED:
         return Retry(0.0, counted=False, reason=failure.message, failure=failure)
@@ -83,6 +86,8 @@ def _error(tried: Tried) -> SynapseError:
     said = f"{tried.provider}, model {tried.model}: {failure.message}"
     if failure.kind is FailureClass.CALLER_FAULT:
         return InvalidRequest(said)
+    if tried.keyless and failure.kind is FailureClass.CREDENTIAL_DEAD:
+        return ProviderFailed(f"{said}; it is asked without a key: name the variable that has one as its api_keys_env")
     if tried.attempt > 1 and not tried.shown:
         said = f"{said} (the last of {tried.attempt} attempts)"
     return ProviderFailed(said)

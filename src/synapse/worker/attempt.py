@@ -133,6 +133,7 @@ class Attempt:
             provider=task.provider,
             model=task.model,
             shown=self._shown,
+            keyless=self.lease.credential is None,
             fallbacks=bool(task.fallbacks),
         )
         return after_failure(tried, self._rules.retry, random=self._rules.random)
