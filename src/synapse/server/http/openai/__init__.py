@@ -1,0 +1,1 @@
+"""The port that OpenAI's clients speak, under `/v1`."""

@@ -1,0 +1,201 @@
+"""The body of `POST /v1/chat/completions`, and the request it becomes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from synapse.domain.errors import InvalidRequest
+from synapse.domain.request import Reasoning, Request, ResponseFormat, Sampling
+from synapse.server.http.openai.intake import Wishes
+from synapse.server.http.openai.messages import messages
+from synapse.server.http.openai.tools import Choice, CustomTool, FunctionTool, tool_choice, tools
+from synapse.server.http.openai.turns import Turn
+
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_MOST_TOKENS = 2**31 - 1
+_LARGEST = 2**63 - 1
+_MOST_CHOICES = 128
+_LONGEST_SHOWN = 40
+"""Characters of a bad value that are sent back."""
+
+
+class TextFormat(msgspec.Struct, tag_field="type", tag="text"):
+    """Prose."""
+
+
+class ObjectFormat(msgspec.Struct, tag_field="type", tag="json_object"):
+    """Any JSON object."""
+
+
+class Schema(msgspec.Struct):
+    """A JSON Schema with its name."""
+
+    name: str
+    schema: msgspec.Raw | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class SchemaFormat(msgspec.Struct, tag_field="type", tag="json_schema"):
+    """JSON that keeps to a schema."""
+
+    json_schema: Schema
+
+
+class StreamOptions(msgspec.Struct):
+    """What a stream is to have."""
+
+    include_usage: bool | None = None
+
+
+class ReasoningOptions(msgspec.Struct):
+    """OpenRouter's way to say how much to think."""
+
+    effort: str | None = None
+    max_tokens: int | None = None
+    exclude: bool | None = None
+    enabled: bool | None = None
+
+
+class ChatBody(Wishes, kw_only=True):
+    """The body of a request. Fields that are not here are ignored."""
+
+    model: str
+    messages: list[Turn]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    """The older name."""
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    """Not OpenAI's, but many servers' of this dialect."""
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tools: list[FunctionTool | CustomTool] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: TextFormat | ObjectFormat | SchemaFormat | None = None
+    reasoning_effort: str | None = None
+    reasoning: ReasoningOptions | None = None
+    user: str | None = None
+    """The older name of `safety_identifier`."""
+    safety_identifier: str | None = None
+    logit_bias: dict[str, float] | None = None
+    modalities: list[str] | None = None
+    audio: msgspec.Raw | None = None
+    prediction: msgspec.Raw | None = None
+    functions: list[msgspec.Raw] | None = None
+    function_call: msgspec.Raw | None = None
+    web_search_options: msgspec.Raw | None = None
+    moderation: msgspec.Raw | None = None
+    verbosity: str | None = None
+
+
+decode_body = msgspec.json.Decoder(ChatBody).decode
+
+
+def chat_request(body: ChatBody) -> Request:
+    """Build the request. Raises `InvalidRequest` that names the field and what was expected in its place."""
+    if body.stream_options is not None and not body.stream:
+        raise _wrong("stream_options", "only a stream has options; send stream: true")
+    known = tools(body.tools)
+    return Request(
+        body.model,
+        messages(body.messages),
+        _sampling(body),
+        bool(body.stream),
+        known,
+        tool_choice(body.tool_choice, body.parallel_tool_calls, known),
+        _response_format(body),
+        _reasoning(body),
+        safety_user=body.safety_identifier or body.user,
+    )
+
+
+def number_of_choices(body: ChatBody) -> int:
+    """Return how many answers are wanted. Raises `InvalidRequest`."""
+    if body.n is None:
+        return 1
+    _check("n", body.n, 1, _MOST_CHOICES, f"a whole number from 1 to {_MOST_CHOICES}")
+    return body.n
+
+
+def _sampling(body: ChatBody) -> Sampling:
+    _check("temperature", body.temperature, 0.0, 2.0, "a number from 0 to 2")
+    _check("top_p", body.top_p, 0.0, 1.0, "a number from 0 to 1")
+    _check("top_k", body.top_k, 0, _MOST_TOKENS, "a whole number, 0 or more")
+    _check("frequency_penalty", body.frequency_penalty, -2.0, 2.0, "a number from -2 to 2")
+    _check("presence_penalty", body.presence_penalty, -2.0, 2.0, "a number from -2 to 2")
+    _check("seed", body.seed, -_LARGEST, _LARGEST, "a whole number of 64 bits")
+    _check("max_tokens", body.max_tokens, 1, _MOST_TOKENS, "a whole number, 1 or more")
+    _check("max_completion_tokens", body.max_completion_tokens, 1, _MOST_TOKENS, "a whole number, 1 or more")
+    stop = body.stop
+    return Sampling(
+        body.temperature,
+        body.top_p,
+        body.top_k or None,
+        body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens,
+        () if stop is None else (stop,) if isinstance(stop, str) else tuple(stop),
+        body.seed,
+        body.presence_penalty,
+        body.frequency_penalty,
+        _logprobs(body),
+    )
+
+
+def _logprobs(body: ChatBody) -> int | None:
+    _check("top_logprobs", body.top_logprobs, 0, 20, "a whole number from 0 to 20")
+    if body.logprobs:
+        return body.top_logprobs or 0
+    if body.top_logprobs:
+        raise _wrong("top_logprobs", "it says how many beside each token; send logprobs: true with it")
+    return None
+
+
+def _response_format(body: ChatBody) -> ResponseFormat | None:
+    match body.response_format:
+        case SchemaFormat(given):
+            if given.schema is not None and bytes(given.schema)[:1] != b"{":
+                raise _wrong("response_format.json_schema.schema", "expected a JSON Schema, an object")
+            return ResponseFormat(given.schema, given.name, given.description, given.strict)
+        case ObjectFormat():
+            return ResponseFormat()
+        case _:
+            return None
+
+
+def _reasoning(body: ChatBody) -> Reasoning | None:
+    options = body.reasoning
+    if options is None:
+        return None if body.reasoning_effort is None else Reasoning(_effort("reasoning_effort", body.reasoning_effort))
+    effort = "none" if options.enabled is False else options.effort or body.reasoning_effort
+    _check("reasoning.max_tokens", options.max_tokens, 0, _MOST_TOKENS, "a whole number, 0 or more")
+    return Reasoning(
+        None if effort is None else _effort("reasoning.effort", effort),
+        options.max_tokens,
+        None if options.exclude is None else not options.exclude,
+    )
+
+
+def _effort(field: str, given: str) -> str:
+    if given not in EFFORTS:
+        raise _wrong(field, f"got {given[:_LONGEST_SHOWN]!r}, expected one of {', '.join(EFFORTS)}")
+    return given
+
+
+def _check(field: str, value: float | None, least: float, most: float, expected: str) -> None:
+    if value is not None and not least <= value <= most:
+        raise _wrong(field, f"got {str(value)[:_LONGEST_SHOWN]}, expected {expected}")
+
+
+def _wrong(field: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {what}", field=field)
