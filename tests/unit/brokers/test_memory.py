@@ -19,7 +19,8 @@ from synapse.scheduling.settlement import Fail, GiveUp, Release, Retry, Settleme
 from synapse.scheduling.slots import Slots
 from synapse.testing import FakeClock
 from synapse.testing.broker_contract import make_task
-from synapse.testing.broker_contract.stage import FINISH, PLENTY, PROVIDER, Reader, keys
+from synapse.testing.broker_contract.props import FINISH, PLENTY, PROVIDER, keys
+from synapse.testing.broker_contract.reader import Reader
 
 
 @pytest.fixture

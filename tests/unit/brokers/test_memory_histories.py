@@ -24,7 +24,7 @@ from synapse.scheduling.slow_start import ANSWER
 from synapse.scheduling.tokens import estimate_input_tokens
 from synapse.testing import FakeClock
 from synapse.testing.broker_contract import make_task
-from synapse.testing.broker_contract.stage import PROVIDER, keys
+from synapse.testing.broker_contract.props import PROVIDER, keys
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from synapse.brokers.memory import MemoryBroker
 from synapse.scheduling.policy import RetryRules
 from synapse.testing import FakeClock, ScriptedProvider
 from synapse.testing.broker_contract import make_task
-from synapse.testing.broker_contract.stage import PROVIDER, Reader, keys
+from synapse.testing.broker_contract.props import PROVIDER, keys
+from synapse.testing.broker_contract.reader import Reader
 from synapse.worker.attempt import AttemptRules
 from synapse.worker.worker import Worker
 

@@ -19,7 +19,7 @@ from synapse.worker.attempt import Attempt
 
 if TYPE_CHECKING:
     from conftest import Start
-    from synapse.testing.broker_contract.stage import Reader
+    from synapse.testing.broker_contract.reader import Reader
 
 STOP = Finish(FinishReason.STOP, Usage(3, 5, total_tokens=8))
 CUT = Failure(FailureClass.TRANSIENT, "the connection was cut")

@@ -14,7 +14,8 @@ from synapse.domain.events import Delta, Finish, FinishReason, Restart
 from synapse.domain.task import TaskState
 from synapse.testing import HANG, FakeClock, ScriptedProvider
 from synapse.testing.broker_contract import make_task
-from synapse.testing.broker_contract.stage import Reader, keys
+from synapse.testing.broker_contract.props import keys
+from synapse.testing.broker_contract.reader import Reader
 from synapse.worker.worker import Worker
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ broker does not keep to it:
 """
 
 from synapse.testing.broker_contract import credentials, ending, lanes, leaving, log, reading, retries
-from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Setting, make_task
+from synapse.testing.broker_contract.props import make_task
+from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Setting
 
 CONTRACT: tuple[Scenario, ...] = (
     *lanes.SCENARIOS,

@@ -9,17 +9,9 @@ from synapse.domain.errors import NoCredentials, ProviderFailed, WaitTooLong
 from synapse.domain.failure import Failure, FailureClass
 from synapse.domain.task import TaskState
 from synapse.scheduling.settlement import Fail, Retry
-from synapse.testing.broker_contract.stage import (
-    MODEL,
-    OpenSetting,
-    Scenario,
-    Stage,
-    keys,
-    make_task,
-    promptly,
-    refused,
-    staged,
-)
+from synapse.testing.broker_contract.props import MODEL, keys, make_task
+from synapse.testing.broker_contract.reader import promptly, refused
+from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Stage, staged
 
 
 async def a_dead_credential_is_passed_over(open_setting: OpenSetting) -> None:

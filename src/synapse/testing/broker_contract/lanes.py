@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from synapse.domain.errors import QueueFull
 from synapse.scheduling.settlement import Retry
-from synapse.testing.broker_contract.stage import OpenSetting, Scenario, make_task, refused, staged
+from synapse.testing.broker_contract.props import make_task
+from synapse.testing.broker_contract.reader import refused
+from synapse.testing.broker_contract.stage import OpenSetting, Scenario, staged
 
 
 async def tasks_leave_their_lane_in_order_of_arrival(open_setting: OpenSetting) -> None:

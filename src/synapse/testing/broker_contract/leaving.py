@@ -7,7 +7,9 @@ import asyncio
 from synapse.brokers.base import LeaseLost
 from synapse.domain.task import TaskState
 from synapse.scheduling.settlement import GiveUp, Release, Retry, Succeed
-from synapse.testing.broker_contract.stage import FINISH, OpenSetting, Scenario, deltas, promptly, refused, staged
+from synapse.testing.broker_contract.props import FINISH, deltas
+from synapse.testing.broker_contract.reader import promptly, refused
+from synapse.testing.broker_contract.stage import OpenSetting, Scenario, staged
 
 
 async def a_waiting_task_can_be_cancelled(open_setting: OpenSetting) -> None:

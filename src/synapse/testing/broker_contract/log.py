@@ -7,7 +7,9 @@ from synapse.domain.errors import ProviderFailed
 from synapse.domain.events import Delta, Restart
 from synapse.domain.task import TaskState
 from synapse.scheduling.settlement import Fail, Release, Retry, Succeed
-from synapse.testing.broker_contract.stage import FINISH, OpenSetting, Scenario, deltas, refused, staged
+from synapse.testing.broker_contract.props import FINISH, deltas
+from synapse.testing.broker_contract.reader import refused
+from synapse.testing.broker_contract.stage import OpenSetting, Scenario, staged
 
 
 async def entries_are_numbered_and_the_finish_is_last(open_setting: OpenSetting) -> None:

@@ -6,7 +6,9 @@ import asyncio
 
 from synapse.brokers.base import Lease, LeaseLost
 from synapse.domain.events import Delta
-from synapse.testing.broker_contract.stage import FINISH, OpenSetting, Scenario, Stage, deltas, promptly, staged
+from synapse.testing.broker_contract.props import FINISH, deltas
+from synapse.testing.broker_contract.reader import promptly
+from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Stage, staged
 
 _PIECE = "x" * 1000
 _MUCH = 8_000

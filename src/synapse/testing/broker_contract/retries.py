@@ -9,7 +9,9 @@ from synapse.domain.errors import ProviderFailed
 from synapse.domain.events import Delta
 from synapse.domain.task import TaskState
 from synapse.scheduling.settlement import Fail, Release, Retry, Succeed
-from synapse.testing.broker_contract.stage import FINISH, OpenSetting, Scenario, deltas, promptly, refused, staged
+from synapse.testing.broker_contract.props import FINISH, deltas
+from synapse.testing.broker_contract.reader import promptly, refused
+from synapse.testing.broker_contract.stage import OpenSetting, Scenario, staged
 
 
 async def a_retried_task_goes_to_the_front_of_its_lane(open_setting: OpenSetting) -> None:

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Protocol, TypeVar
-from zoneinfo import ZoneInfo
+from typing import Protocol
 
 import msgspec
 
-from synapse.brokers.base import Broker, Lease, Subscription, TaskEnd
+from synapse.brokers.base import Broker, Lease, TaskEnd
+from synapse.domain.caller import ANONYMOUS, Band, Caller
 from synapse.domain.clock import Clock
-from synapse.domain.credential import Credential
-from synapse.domain.errors import SynapseError
-from synapse.domain.events import Delta, Entry, Error, Finish, FinishReason
-from synapse.domain.quota import Quota
-from synapse.domain.request import prompt_request
-from synapse.domain.task import Task, TaskState
-from synapse.domain.usage import Usage
-from synapse.scheduling.ledger import Ledger, Terms
+from synapse.domain.events import Error, Finish
+from synapse.domain.task import Route, TaskState
+from synapse.scheduling.ledger import Ledger
 from synapse.scheduling.settlement import Settlement, Succeed
 from synapse.scheduling.slots import Slots
+from synapse.testing.broker_contract.props import FINISH, MODEL, deltas, keys, make_task
+from synapse.testing.broker_contract.reader import Reader, promptly
 
-T = TypeVar("T")
-E = TypeVar("E", bound=BaseException)
-
-PROVIDER = "p"
-MODEL = "m"
-FINISH = Finish(FinishReason.STOP, Usage(3, 5, total_tokens=8))
-PLENTY = Quota(rpm=10_000)
-"""A limit that no scenario reaches; known, so that nobody starts slowly to find it."""
-_PROMPTLY = 5.0
-"""Real seconds within which everything happens that is not waited for on the setting's clock."""
+_BEFORE = 0.25
+"""Seconds before an instant at which it is looked whether what belongs there has happened too soon."""
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -58,96 +47,6 @@ class OpenSetting(Protocol):
 Scenario = Callable[[OpenSetting], Awaitable[None]]
 
 
-def make_task(
-    task_id: str,
-    model: str = MODEL,
-    *,
-    max_wait: float = 600.0,
-    timeout: float = 3600.0,
-    stream: bool = False,
-    created_at: float = 0.0,
-) -> Task:
-    """Make a task for the provider `p`; its lane and the provider's model have one name."""
-    request = prompt_request(model, f"prompt of {task_id}", stream=stream)
-    return Task(task_id, request, PROVIDER, model, created_at, max_wait, timeout)
-
-
-def keys(*names: str, quota: Quota = PLENTY) -> Ledger:
-    """Make the ledger of provider `p`, with keys that are projects of their own; without names it wants no key."""
-    credentials = [Credential(name, f"key-of-{name}") for name in names]
-    terms = Terms(PROVIDER, ZoneInfo("UTC"), variables=("P_API_KEYS",) if names else (), quota=quota)
-    return Ledger(terms, credentials)
-
-
-async def promptly(awaitable: Awaitable[T], what: str) -> T:
-    """Await what needs no time to pass. Raises AssertionError when it does not come."""
-    try:
-        async with asyncio.timeout(_PROMPTLY):
-            return await awaitable
-    except TimeoutError:
-        raise AssertionError(f"{what} did not happen") from None
-
-
-async def refused(kind: type[E], awaitable: Awaitable[object]) -> E:
-    """Await what must raise; return the exception."""
-    try:
-        await promptly(awaitable, f"the refusal with {kind.__name__}")
-    except kind as exc:
-        return exc
-    raise AssertionError(f"{kind.__name__} was not raised")
-
-
-def deltas(*texts: str) -> list[Delta]:
-    """Make a delta of each text."""
-    return [Delta(text) for text in texts]
-
-
-class Reader:
-    """A caller that follows its task, and all it has read."""
-
-    def __init__(self, task: Task, subscription: Subscription) -> None:
-        """Take the task and its subscription, which is entered already."""
-        self.task = task
-        self.entries: list[Entry] = []
-        self._subscription = subscription
-        self._open = True
-
-    async def read(self) -> Sequence[Entry]:
-        """Read what has come, or what comes next; it must come without any passing of time."""
-        entries = await promptly(self._subscription.next(3600.0), f"an entry of {self.task.id}")
-        self.entries += entries
-        return entries
-
-    async def wait(self, patience: float) -> Sequence[Entry]:
-        """Read, with some patience in seconds of the setting's clock."""
-        entries = await self._subscription.next(patience)
-        self.entries += entries
-        return entries
-
-    async def read_to_the_end(self) -> list[Entry]:
-        """Read until the log has ended; return all there was, from the beginning."""
-        while not self.ended:
-            await self.read()
-        return self.entries
-
-    async def error(self) -> SynapseError:
-        """Read until the log has ended; return the error it ends with."""
-        last = (await self.read_to_the_end())[-1][1]
-        assert isinstance(last, Error), f"{self.task.id} ended with {last}, not with an error"
-        return last.error
-
-    @property
-    def ended(self) -> bool:
-        """Whether the last entry has been read."""
-        return bool(self.entries) and isinstance(self.entries[-1][1], (Finish, Error))
-
-    async def leave(self) -> None:
-        """Stop reading."""
-        if self._open:
-            self._open = False
-            await self._subscription.__aexit__(None, None, None)
-
-
 class Stage:
     """A setting with shorthands. Knows all that was submitted, so that its end can be checked."""
 
@@ -169,13 +68,28 @@ class Stage:
         max_wait: float = 600.0,
         timeout: float = 3600.0,  # noqa: ASYNC109 - the task's, not this call's
         stream: bool = False,
+        caller: Caller = ANONYMOUS,
+        band: Band = Band.INTERACTIVE,
+        fallbacks: tuple[Route, ...] = (),
+        fallback_after: float = 30.0,
+        words: int | None = None,
     ) -> Reader:
-        """Submit a task and begin to read it."""
-        task_id = f"t{next(self._numbers)}"
-        now = self.clock.now()
-        task = make_task(task_id, model, max_wait=max_wait, timeout=timeout, stream=stream, created_at=now)
+        """Submit a task and begin to read it; what it may be is what `make_task` makes of it."""
+        task = make_task(
+            f"t{next(self._numbers)}",
+            model,
+            max_wait=max_wait,
+            timeout=timeout,
+            stream=stream,
+            created_at=self.clock.now(),
+            caller=caller,
+            band=band,
+            fallbacks=fallbacks,
+            fallback_after=fallback_after,
+            words=words,
+        )
         await self.broker.enqueue(task)
-        subscription = self.broker.subscribe(task_id)
+        subscription = self.broker.subscribe(task.id)
         await subscription.__aenter__()
         self.readers.append(Reader(task, subscription))
         return self.readers[-1]
@@ -203,6 +117,20 @@ class Stage:
         finally:
             self.broker.when_ready(None)
         return lease
+
+    async def lease_just(self, count: int) -> list[Lease]:
+        """Lease so many, and check that there are no more."""
+        leases = [await self.lease() for _ in range(count)]
+        await self.lease_nothing()
+        return leases
+
+    async def lease_after(self, seconds: float) -> Lease:
+        """Check that a waiting worker has nothing until so many seconds have passed, and then has a lease."""
+        leasing = asyncio.ensure_future(self.lease())
+        await self.elapse(seconds - _BEFORE)
+        assert not leasing.done(), f"{leasing.result().task.id} was leased before its time"
+        await self.elapse(_BEFORE)
+        return await promptly(leasing, f"a lease after {seconds:g} s")
 
     async def lease_nothing(self) -> None:
         """Check that there is nothing to lease."""
@@ -250,11 +178,14 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    open_setting: OpenSetting, ledger: Ledger | None = None, *, max_size: int = 1000, slots: int = 1000
+    open_setting: OpenSetting, *ledgers: Ledger, max_size: int = 1000, slots: int = 1000
 ) -> AsyncIterator[Stage]:
-    """Open a stage; at the end of the block, when all readers have left, check that nothing is left behind."""
-    ledgers = {PROVIDER: ledger if ledger is not None else keys()}
-    async with open_setting(ledgers, max_size=max_size) as setting, AsyncExitStack() as leaving:
+    """Open a stage; at the end of the block, when all readers have left, check that nothing is left behind.
+
+    Without ledgers, there is one of a provider that wants no key.
+    """
+    by_provider = {ledger.terms.provider: ledger for ledger in ledgers or (keys(),)}
+    async with open_setting(by_provider, max_size=max_size) as setting, AsyncExitStack() as leaving:
         stage = Stage(setting, Slots(slots))
         yield stage
         for reader in stage.readers:
