@@ -13,18 +13,18 @@ from synapse.server.callers import EVERYBODY, Callers
 from synapse.server.http.admin import AdminApi
 from synapse.server.http.asgi import respond
 from synapse.server.http.explain import error_headers, error_json
+from synapse.server.http.intake import Intake, unchanged
 from synapse.server.http.native import NativeApi
 from synapse.server.http.openai import errors as openai_errors
 from synapse.server.http.openai.chat import ChatApi
 from synapse.server.http.openai.embeddings import EmbeddingsApi
-from synapse.server.http.openai.intake import Intake, unchanged
 from synapse.server.http.openai.models import ModelsApi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from synapse.server.http.asgi import Receive, Scope, Send
-    from synapse.server.http.openai.intake import Prepare
+    from synapse.server.http.intake import Prepare
     from synapse.service import Service
 
     Route = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""What went wrong, as callers of the native API read it."""
+"""What went wrong, as callers of the native API read it, and in words that every port can use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import msgspec
 from synapse.domain.errors import InvalidRequest, SynapseError, Unauthenticated
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from synapse.server.http.asgi import Headers
 
 
@@ -32,6 +34,8 @@ _encode = msgspec.json.Encoder().encode
 _AT = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _LONGEST_PATH = 200
 """Characters of a field's path that are sent back: a caller may send a name of megabytes."""
+_LONGEST = 2000
+"""Characters of what is wrong with a body: it may quote megabytes of it."""
 _NAMED = re.compile(r"(?P<what>missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -68,3 +72,22 @@ def not_understood(exc: Exception) -> InvalidRequest:
     path = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
     text = text.replace("`", "").replace("Expected", "expected")
     return InvalidRequest(f"{path or 'the body'}: {text}", field=path or None)
+
+
+def renamed(error: SynapseError, names: Mapping[str, str]) -> SynapseError:
+    """Return an error with its field called as a route's callers call it, in the message as well."""
+    name = names.get(error.field) if error.field is not None else None
+    if name is None or error.field is None:
+        return error
+    message = error.message
+    if message.startswith(f"{error.field}:"):
+        message = name + message[len(error.field) :]
+    return type(error)(message, field=name, retry_after=error.retry_after)
+
+
+def misread(exc: Exception) -> InvalidRequest:
+    """Say what msgspec found wrong with a body, at a length that can be sent back."""
+    error = not_understood(exc)
+    if len(error.message) <= _LONGEST:
+        return error
+    return InvalidRequest(f"{error.message[:_LONGEST]}…", field=error.field)

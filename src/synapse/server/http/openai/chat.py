@@ -11,13 +11,15 @@ from synapse.domain.answer import Answer, Collector
 from synapse.domain.errors import SynapseError, UnsupportedParameter
 from synapse.domain.events import Error
 from synapse.server.http.asgi import CallerWatch, respond
+from synapse.server.http.explain import renamed
+from synapse.server.http.intake import dropped_header
 from synapse.server.http.native import COMMIT_AFTER, PROMPTLY
 from synapse.server.http.openai.chat_answer import encode_answers
 from synapse.server.http.openai.chat_request import ChatBody, chat_request, decode_body, number_of_choices
 from synapse.server.http.openai.chat_stream import ChatStream
 from synapse.server.http.openai.choices import ManyChoices, OneChoice
-from synapse.server.http.openai.errors import fail, id_header, renamed
-from synapse.server.http.openai.intake import dropped_header, read_terms
+from synapse.server.http.openai.errors import fail, id_header
+from synapse.server.http.openai.terms import read_terms
 from synapse.server.http.openai.unsaid import leave_out
 from synapse.server.http.sse import encode_comment, stream_headers
 
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from synapse.domain.request import Request
     from synapse.domain.task import Task
     from synapse.server.http.asgi import Headers, Receive, Scope, Send
+    from synapse.server.http.intake import Intake, Terms
     from synapse.server.http.openai.choices import Batch
-    from synapse.server.http.openai.intake import Intake, Terms
 
     Choices = OneChoice | ManyChoices
 

@@ -8,8 +8,8 @@ import msgspec
 
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.request import Reasoning, Request, ResponseFormat, Sampling
-from synapse.server.http.openai.intake import Wishes
 from synapse.server.http.openai.messages import messages
+from synapse.server.http.openai.terms import Wishes
 from synapse.server.http.openai.tools import Choice, CustomTool, FunctionTool, tool_choice, tools
 from synapse.server.http.openai.turns import Turn
 

@@ -13,16 +13,17 @@ from synapse.domain.answer import Answer, Collector
 from synapse.domain.errors import InvalidRequest, ProviderFailed, SynapseError
 from synapse.domain.request import Embedding, Request
 from synapse.server.http.asgi import CallerWatch, respond
+from synapse.server.http.intake import dropped_header
 from synapse.server.http.native import PROMPTLY
 from synapse.server.http.openai.errors import fail, id_header
-from synapse.server.http.openai.intake import Wishes, dropped_header, read_terms
+from synapse.server.http.openai.terms import Wishes, read_terms
 
 if TYPE_CHECKING:
     from synapse.brokers.base import Subscription
     from synapse.domain.task import Task
     from synapse.domain.usage import Usage
     from synapse.server.http.asgi import Receive, Scope, Send
-    from synapse.server.http.openai.intake import Intake
+    from synapse.server.http.intake import Intake
 
 _MOST_INPUTS = 2048
 _SILENCE: Final = 60.0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from synapse.domain import errors
 from synapse.server.http.asgi import respond
-from synapse.server.http.explain import error_headers, not_understood
+from synapse.server.http.explain import error_headers, renamed
+from synapse.server.http.intake import new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +56,6 @@ ROWS: Final[Mapping[str, Row]] = {
 
 _NAMES: Final[Mapping[str, str]] = {"model_code": "model"}
 """What the service calls a field, and what it is here on every route."""
-_LONGEST = 2000
-"""Characters of what is wrong with a body: it may quote megabytes of it."""
 
 
 class ErrorBody(msgspec.Struct):
@@ -103,30 +101,6 @@ async def fail(error: SynapseError, send: Send, request_id: str | None = None) -
     await respond(send, error.row.http, error_json(error), headers)
 
 
-def renamed(error: SynapseError, names: Mapping[str, str]) -> SynapseError:
-    """Return an error with its field called as a route's callers call it, in the message as well."""
-    name = names.get(error.field) if error.field is not None else None
-    if name is None or error.field is None:
-        return error
-    message = error.message
-    if message.startswith(f"{error.field}:"):
-        message = name + message[len(error.field) :]
-    return type(error)(message, field=name, retry_after=error.retry_after)
-
-
-def misread(exc: Exception) -> errors.InvalidRequest:
-    """Say what msgspec found wrong with a body, at a length that can be sent back."""
-    error = not_understood(exc)
-    if len(error.message) <= _LONGEST:
-        return error
-    return errors.InvalidRequest(f"{error.message[:_LONGEST]}…", field=error.field)
-
-
 def id_header(request_id: str) -> tuple[bytes, bytes]:
     """Return the header that tells the request's id; the clients keep it with every answer and every error."""
     return (b"x-request-id", request_id.encode())
-
-
-def new_request_id() -> str:
-    """Make an id for a request that is no task."""
-    return f"req_{random.getrandbits(64):016x}"

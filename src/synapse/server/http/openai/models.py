@@ -8,12 +8,13 @@ import msgspec
 
 from synapse.domain.errors import ModelNotFound
 from synapse.server.http.asgi import respond
-from synapse.server.http.openai.errors import id_header, new_request_id
+from synapse.server.http.intake import new_request_id
+from synapse.server.http.openai.errors import id_header
 
 if TYPE_CHECKING:
     from synapse.domain.task import Route
     from synapse.server.http.asgi import Receive, Scope, Send
-    from synapse.server.http.openai.intake import Intake
+    from synapse.server.http.intake import Intake
 
 _PATH = "/v1/models/"
 

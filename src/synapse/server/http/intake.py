@@ -1,7 +1,8 @@
-"""What happens to every request of this port before it is a task: who sent it, what it says of itself, the service."""
+"""What happens to a request of the SDKs' ports before it is a task: whose it is, and what it says of itself."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,8 +12,8 @@ from synapse.domain.caller import ANONYMOUS, Band
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.request import Request
 from synapse.server.http.asgi import presented_key, read_body
+from synapse.server.http.explain import misread
 from synapse.server.http.native import MAX_WAIT_HEADER, TIMEOUT_HEADER
-from synapse.server.http.openai.errors import misread
 from synapse.server.prompt import check_priority, check_seconds
 
 if TYPE_CHECKING:
@@ -30,14 +31,6 @@ Prepare = Callable[[Request], Awaitable[Request]]
 """Makes of a request one that its provider can be sent."""
 
 DROP_HEADER: Final = b"x-synapse-drop-unsupported"
-_TIERS: Final[Mapping[str, Band | None]] = {
-    "auto": None,
-    "default": None,
-    "flex": Band.BATCH,
-    "priority": Band.INTERACTIVE,
-    "scale": None,
-    "fast": Band.INTERACTIVE,
-}
 _SWITCH: Final[Mapping[str, bool]] = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -47,11 +40,10 @@ async def unchanged(request: Request) -> Request:
 
 
 class Wishes(msgspec.Struct, kw_only=True):
-    """Fields that say how a task is to be queued. All but `service_tier` are Synapse's own."""
+    """Fields of Synapse's own that say how a task is to be queued."""
 
-    service_tier: str | None = None
     priority: str | None = None
-    """The name of a band; it is stronger than the tier."""
+    """The name of a band."""
     max_wait: float | None = None
     """Seconds."""
     timeout: float | None = None
@@ -77,7 +69,12 @@ class Intake:
     """The door between the routes and the service."""
 
     def __init__(
-        self, service: Service, callers: Callers, *, max_request_bytes: int, prepare: Prepare = unchanged
+        self,
+        service: Service,
+        callers: Callers,
+        *,
+        max_request_bytes: int,
+        prepare: Prepare = unchanged,
     ) -> None:
         """Take the service, who may call, the largest body, and what is done to a request before it is submitted."""
         self.service = service
@@ -85,9 +82,9 @@ class Intake:
         self._max_request_bytes = max_request_bytes
         self._prepare = prepare
 
-    def caller(self, scope: Scope) -> Caller:
-        """Return who calls. Raises `Unauthenticated`."""
-        return self._callers.identify(presented_key(scope)) if self._callers.told_apart else ANONYMOUS
+    def caller(self, scope: Scope, presented: Callable[[Scope], str | None] = presented_key) -> Caller:
+        """Return whose key it is that came along, as `presented` finds it. Raises `Unauthenticated`."""
+        return self._callers.identify(presented(scope)) if self._callers.told_apart else ANONYMOUS
 
     async def read(self, scope: Scope, receive: Receive, decode: Callable[[bytes], B]) -> B:
         """Read the body and decode it. Raises `InvalidRequest`, and what `read_body` raises."""
@@ -128,7 +125,7 @@ def read_terms(caller: Caller, wishes: Wishes, scope: Scope) -> Terms:
             drop = _switch(name, value)
     return Terms(
         caller,
-        _band(wishes),
+        check_priority(wishes.priority),
         check_seconds("max_wait", max_wait),
         check_seconds("timeout", timeout),
         wishes.fallbacks,
@@ -141,16 +138,9 @@ def dropped_header(names: Sequence[str]) -> Headers:
     return [(b"x-synapse-dropped", ", ".join(names).encode())] if names else []
 
 
-def _band(wishes: Wishes) -> Band | None:
-    if wishes.priority is not None:
-        return check_priority(wishes.priority)
-    if wishes.service_tier is None:
-        return None
-    if wishes.service_tier not in _TIERS:
-        raise InvalidRequest(
-            f"service_tier: expected one of {', '.join(_TIERS)}; got {wishes.service_tier[:40]!r}", field="service_tier"
-        )
-    return _TIERS[wishes.service_tier]
+def new_request_id() -> str:
+    """Make an id for a request that is no task."""
+    return f"req_{random.getrandbits(64):016x}"
 
 
 def _seconds(name: bytes, value: bytes) -> float:
