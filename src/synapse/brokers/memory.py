@@ -395,6 +395,7 @@ class MemoryBroker:
         self._opening = None
         self._opens_at = NEVER
         self._scheduler.wake_due(self._clock.now())
+        self._set_alarm()
         self._call_workers()
 
     def _reconsider(self, lane: Lane, opens_at: float) -> None:
