@@ -8,12 +8,13 @@ broker does not keep to it:
         await scenario(open_my_broker)
 """
 
-from synapse.testing.broker_contract import credentials, ending, lanes, leaving, log, reading, retries
+from synapse.testing.broker_contract import bands, credentials, ending, lanes, leaving, log, reading, retries
 from synapse.testing.broker_contract.props import make_task
 from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Setting
 
 CONTRACT: tuple[Scenario, ...] = (
     *lanes.SCENARIOS,
+    *bands.SCENARIOS,
     *log.SCENARIOS,
     *reading.SCENARIOS,
     *retries.SCENARIOS,
