@@ -115,7 +115,8 @@ class Account:
     def opens_at(self, tokens: int, now: float) -> float:
         """Return when a request of so many input tokens may be sent: an instant past is now. Expire first.
 
-        A request larger than a whole window goes when the window is empty: the estimate may be wrong.
+        A request larger than a whole window goes when the window is empty: the estimate may be wrong. None goes in a
+        day's last moment where days are limited: nobody could tell in which of the two it would count.
         """
         quota = self.quota
         at = self.closed_until
@@ -126,6 +127,8 @@ class Account:
         if quota.rpd is not None and self.day_requests >= quota.rpd:
             at = max(at, self.day_ends if quota.rpd else NEVER)
         if quota.tpd is not None and self.day_tokens + tokens > quota.tpd and self.day_tokens:
+            at = max(at, self.day_ends)
+        if now > self.day_ends - MARGIN and (quota.rpd is not None or quota.tpd is not None):
             at = max(at, self.day_ends)
         if at > now:
             return at
@@ -199,7 +202,7 @@ class Account:
 
     def close(self, now: float, until: float, why: str) -> bool:
         """Send nothing before an instant; return whether that is longer than was known."""
-        if until <= self.closed_until:
+        if until <= self.closed_until or until <= now:
             return False
         self.closed_at, self.closed_until, self.closed_why = now, until, why
         return True

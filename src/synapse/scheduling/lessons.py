@@ -8,7 +8,6 @@ from synapse.domain.failure import Failure, FailureClass
 from synapse.domain.quota import Measure, Quota
 from synapse.scheduling.account import NEVER
 from synapse.scheduling.news import News
-from synapse.scheduling.quota import day_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,12 +77,13 @@ def _close(account: Account, news: News, now: float) -> list[News]:
 
 
 def _spent(account: Account, permit: Permit, failure: Failure, now: float) -> list[News]:
-    """A day is used up: close until it ends. A provider that says when knows best."""
+    """A day is used up, that in which it was sent: close until it ends. A provider that says when knows best."""
     news = _limits(account, permit, failure)
-    if not failure.retry_after:
+    day_ends = permit.charges[permit.carrier.accounts.index(account)].day
+    if not failure.retry_after and day_ends == account.day_ends:
         for violation in failure.violations:
             account.spend_day(violation.measure)
-    until = now + failure.retry_after if failure.retry_after else day_end(now, account.zone)
+    until = now + failure.retry_after if failure.retry_after else day_ends
     return news + _close(account, _news("day's quota is used up", permit, until, failure), now)
 
 
