@@ -112,19 +112,19 @@ class Account:
         self.requests -= charge.requests
         self.tokens -= charge.tokens
 
-    def opens_at(self, tokens: int, now: float) -> float:
-        """Return when a request of so many input tokens may be sent: an instant past is now. Expire first.
+    def opens_at(self, tokens: int, now: float, requests: int = 1) -> float:
+        """Return when a request of so many input tokens may be sent, or some together: past is now. Expire first.
 
         A request larger than a whole window goes when the window is empty: the estimate may be wrong. None goes in a
         day's last moment where days are limited: nobody could tell in which of the two it would count.
         """
         quota = self.quota
         at = self.closed_until
-        if quota.rpm is not None and self.requests >= quota.rpm:
-            at = max(at, self._freed_at(self.requests - quota.rpm + 1, 0))
+        if quota.rpm is not None and self.requests + requests > quota.rpm:
+            at = max(at, self._freed_at(self.requests + requests - quota.rpm, 0))
         if quota.tpm is not None and self.tokens + tokens > quota.tpm and self.tokens:
             at = max(at, self._freed_at(0, self.tokens + min(tokens, quota.tpm) - quota.tpm))
-        if quota.rpd is not None and self.day_requests >= quota.rpd:
+        if quota.rpd is not None and self.day_requests + requests > quota.rpd:
             at = max(at, self.day_ends if quota.rpd else NEVER)
         if quota.tpd is not None and self.day_tokens + tokens > quota.tpd and self.day_tokens:
             at = max(at, self.day_ends)
@@ -132,7 +132,7 @@ class Account:
             at = max(at, self.day_ends)
         if at > now:
             return at
-        if quota.concurrency is not None and self.running >= quota.concurrency:
+        if quota.concurrency is not None and self.running + requests > quota.concurrency:
             return ANSWER
         return at if self.slow_start.over else max(at, self.slow_start.opens_at(self.requests, now))
 

@@ -70,14 +70,14 @@ class Carrier(msgspec.Struct, gc=False, frozen=True, eq=False):
     accounts: tuple[Account, ...]
     """That of the model, and that of all models that share a quota with it, if there are such."""
 
-    def opens_at(self, tokens: int, now: float) -> float:
-        """Return when it may carry a request: the latest of its accounts."""
+    def opens_at(self, tokens: int, now: float, requests: int = 1) -> float:
+        """Return when it may carry a request, or some together of so many tokens: the latest of its accounts."""
         if not self.project.alive:
             return NEVER
         at = -math.inf
         for account in self.accounts:
             account.expire(now)
-            at = max(at, account.opens_at(tokens, now))
+            at = max(at, account.opens_at(tokens, now, requests))
         return at
 
     def headroom(self) -> float:
@@ -145,7 +145,7 @@ class ModelPool:
             carrier
             for carrier, at in openings.items()
             if carrier.opens_at(tokens, now) <= now
-            and (at > first or carrier.opens_at(head + tokens, now) <= at or self._another(openings, carrier, first))
+            and (at > first or self._another(openings, carrier, first) or _has_room(carrier, tokens, head, at, now))
         ]
         return _best(able)
 
@@ -210,6 +210,13 @@ class ModelPool:
             account.charges[0].at + SPAN for carrier in self.carriers for account in carrier.accounts if account.charges
         ]
         return min([*ends, (now // MINUTE + 1) * MINUTE])
+
+
+def _has_room(carrier: Carrier, tokens: int, head: int, at: float, now: float) -> bool:
+    """Tell whether a request leaves enough for a larger one that may go at `at`."""
+    both = head + tokens
+    fits = both <= min(carrier.limit(Measure.TPM), carrier.limit(Measure.TPD))
+    return fits and carrier.opens_at(both, now, requests=2) <= at
 
 
 def _best(able: Sequence[Carrier]) -> Carrier | None:
