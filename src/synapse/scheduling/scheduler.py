@@ -84,7 +84,7 @@ class Scheduler(Generic[T]):
             permit = self.ledgers[task.provider].take(task.model, item.tokens, task.band, now)
             if permit is not None:
                 return self._start(item, permit, now)
-            turn = self._beside(item, now)
+            turn = self._beside(item, slots, now)
             if turn is not None:
                 return turn
             self._sleep(item, now)
@@ -107,13 +107,13 @@ class Scheduler(Generic[T]):
         kept = self._demand.kept_at_once(now, slots.total, self._reserve)
         return slots.total - slots.taken - 1 >= kept if kept else True
 
-    def _beside(self, head: T, now: float) -> tuple[T, Permit] | None:
+    def _beside(self, head: T, slots: Slots, now: float) -> tuple[T, Permit] | None:
         """Take one that is small enough to go before a large one without delaying it."""
         ledger, model = self.ledgers[head.task.provider], head.task.model
         if ledger.opens_at(model, 1, head.task.band, now) > now:
             return None
         for item in self.lanes.upcoming(head.task.lane, _BESIDE)[1:]:
-            if item.tokens < head.tokens:
+            if item.tokens < head.tokens and (item.task.band is not Band.BATCH or self._slot_for_batch(slots, now)):
                 permit = ledger.take(model, item.tokens, item.task.band, now, behind=head.tokens)
                 if permit is not None:
                     return self._start(item, permit, now)
