@@ -101,6 +101,7 @@ class Scheduler(Generic[T]):
             self._running[task.caller.name] += 1
             if self._running[task.caller.name] >= most:
                 self.lanes.hold(task.caller.name)
+                self._wake_related(task.lane, everywhere=True)  # others may be next now
         return item, permit
 
     def _slot_for_batch(self, slots: Slots, now: float) -> bool:
