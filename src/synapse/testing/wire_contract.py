@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 from synapse.domain.credential import Credential
-from synapse.domain.events import Delta, Finish, FinishReason
+from synapse.domain.events import CallDelta, Delta, Finish, FinishReason, Logprobs, Thought
 from synapse.domain.failure import Failure
 from synapse.domain.quota import Headroom
 from synapse.domain.request import Image, Message, Request, Role, Sampling, Text
@@ -64,6 +64,7 @@ class Heard(msgspec.Struct, frozen=True):
     """What a decoder made of an answer."""
 
     text: str
+    """Thoughts, tool calls and probabilities beside it are let pass."""
     end: Finish | Failure
 
 
@@ -238,6 +239,8 @@ def _events(stream: EventStream, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _delta(signal: Signal) -> str:
+    if isinstance(signal, Thought | CallDelta | Logprobs):
+        return ""
     said = signal.text if isinstance(signal, Delta) else ""
     _expect(said != "", f"feed() returned {signal}: it has to be text, for only end() says how an answer ended well")
     return said
