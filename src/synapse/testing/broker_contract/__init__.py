@@ -8,7 +8,7 @@ broker does not keep to it:
         await scenario(open_my_broker)
 """
 
-from synapse.testing.broker_contract import bands, credentials, ending, lanes, leaving, log, reading, retries
+from synapse.testing.broker_contract import bands, credentials, ending, lanes, leaving, log, reading, retries, windows
 from synapse.testing.broker_contract.props import make_task
 from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Setting
 
@@ -21,6 +21,7 @@ CONTRACT: tuple[Scenario, ...] = (
     *ending.SCENARIOS,
     *leaving.SCENARIOS,
     *credentials.SCENARIOS,
+    *windows.SCENARIOS,
 )
 
 __all__ = ["CONTRACT", "OpenSetting", "Scenario", "Setting", "make_task"]
