@@ -92,6 +92,16 @@ class CallerConfig(Section, frozen=True, kw_only=True):
     """Whether it may see how the keys of providers stand."""
 
 
+class RemoteImagesConfig(Section, frozen=True, kw_only=True):
+    """Pictures that callers give by address, where the provider does not fetch them itself."""
+
+    enabled: bool = True
+    max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 20_971_520
+    """Of one picture."""
+    timeout: Duration = 10
+    """For one picture, redirects included."""
+
+
 class ServerConfig(Section, frozen=True, kw_only=True):
     """Where and how callers are answered."""
 
@@ -106,6 +116,7 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     """What runs at a stop may take this long to end."""
     tls: TlsConfig | None = None
     callers: tuple[CallerConfig, ...] = ()
+    remote_images: RemoteImagesConfig = RemoteImagesConfig()
     """Who may send tasks; everybody who reaches the ports where left out."""
 
 

@@ -33,11 +33,14 @@ class ProviderRow(msgspec.Struct, frozen=True):
     """Where its day begins, for quotas of a day."""
     shared_models: str = ""
     """How the names of models end whose quota a project has once, for all of them; empty where each has its own."""
+    image_urls: bool = False
+    """Whether it fetches pictures itself that are given by address."""
 
 
-def _openai(base_url: str, name: str) -> ProviderRow:
+def _openai(base_url: str, name: str, *, image_urls: bool = False) -> ProviderRow:
     """Make the row of a provider that speaks OpenAI's dialect and has its keys in the usual variables."""
-    return ProviderRow(wire="openai", base_url=base_url, key_variables=(f"{name}_API_KEYS", f"{name}_API_KEY"))
+    variables = (f"{name}_API_KEYS", f"{name}_API_KEY")
+    return ProviderRow(wire="openai", base_url=base_url, key_variables=variables, image_urls=image_urls)
 
 
 ROWS: dict[ProviderType, ProviderRow] = {
@@ -51,20 +54,22 @@ ROWS: dict[ProviderType, ProviderRow] = {
         wire="anthropic",
         base_url="https://api.anthropic.com",
         key_variables=("ANTHROPIC_API_KEYS", "ANTHROPIC_API_KEY"),
+        image_urls=True,
     ),
-    "openai": _openai("https://api.openai.com/v1", "OPENAI"),
+    "openai": _openai("https://api.openai.com/v1", "OPENAI", image_urls=True),
     "openrouter": ProviderRow(
         wire="openai",
         base_url="https://openrouter.ai/api/v1",
         key_variables=("OPENROUTER_API_KEYS", "OPENROUTER_API_KEY"),
         headers={"HTTP-Referer": "https://pypi.org/project/synapse-queue/", "X-OpenRouter-Title": "Synapse"},
         shared_models=":free",
+        image_urls=True,
     ),
-    "groq": _openai("https://api.groq.com/openai/v1", "GROQ"),
-    "mistral": _openai("https://api.mistral.ai/v1", "MISTRAL"),
+    "groq": _openai("https://api.groq.com/openai/v1", "GROQ", image_urls=True),
+    "mistral": _openai("https://api.mistral.ai/v1", "MISTRAL", image_urls=True),
     "deepseek": _openai("https://api.deepseek.com/v1", "DEEPSEEK"),
-    "together": _openai("https://api.together.xyz/v1", "TOGETHER"),
-    "xai": _openai("https://api.x.ai/v1", "XAI"),
+    "together": _openai("https://api.together.xyz/v1", "TOGETHER", image_urls=True),
+    "xai": _openai("https://api.x.ai/v1", "XAI", image_urls=True),
     "cerebras": _openai("https://api.cerebras.ai/v1", "CEREBRAS"),
     "ollama": ProviderRow(wire="openai", base_url="http://localhost:11434/v1"),
     "lmstudio": ProviderRow(wire="openai", base_url="http://localhost:1234/v1"),
@@ -98,6 +103,8 @@ class ProviderPlan(msgspec.Struct, frozen=True):
     shared_models: str = ""
     """How the names of models end whose quota a project has once, for all of them; empty where each has its own."""
     type: ProviderType = "openai"
+    image_urls: bool = False
+    """Whether it fetches pictures itself that are given by address."""
 
     @property
     def needs_key(self) -> bool:
@@ -139,6 +146,7 @@ def _plan(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -> Pr
         fallbacks={entry.code: entry.fallbacks for entry in entries if entry.fallbacks},
         shared_models=row.shared_models,
         type=provider.type,
+        image_urls=row.image_urls and not _elsewhere(provider),
     )
 
 
@@ -152,8 +160,11 @@ def _key_variables(provider: ProviderConfig, row: ProviderRow) -> tuple[str, ...
     if stated:
         return (stated,)
     # What speaks OpenAI's dialect elsewhere must not be sent OpenAI's keys.
-    elsewhere = isinstance(provider, OpenAIProvider) and provider.base_url is not None
-    return () if elsewhere else row.key_variables
+    return () if _elsewhere(provider) else row.key_variables
+
+
+def _elsewhere(provider: ProviderConfig) -> bool:
+    return isinstance(provider, OpenAIProvider) and provider.base_url is not None
 
 
 def _model(entry: ModelConfig) -> str:
