@@ -32,6 +32,7 @@ from synapse.server.callers import Callers
 from synapse.server.grpc import listener as grpc_listener
 from synapse.server.http import listener as http_listener
 from synapse.server.http.app import HttpApp
+from synapse.server.remote_images import FetchRules, fetching
 from synapse.service import Limits, Service
 from synapse.task_log import open_task_log
 from synapse.totals import Totals
@@ -46,10 +47,12 @@ if TYPE_CHECKING:
     from synapse.brokers.base import TaskEnd
     from synapse.config import Config
     from synapse.domain.clock import Clock
+    from synapse.domain.request import Request
     from synapse.domain.standing import KeyStanding
     from synapse.providers.base import Provider
     from synapse.providers.catalog import ProviderPlan
     from synapse.server.grpc.listener import GrpcPort
+    from synapse.server.remote_images import RemoteImages
 
 log = structlog.get_logger("synapse")
 
@@ -129,6 +132,7 @@ async def running(
             max_request_bytes=config.server.max_request_bytes,
             keepalive_seconds=config.server.keepalive_seconds,
             callers=callers,
+            prepare=(await parts.enter_async_context(_remote_images(config, plans))).prepare,
         )
         http_port = await parts.enter_async_context(
             http_listener.listening(http_app, config.server.host, config.server.http_port, tls=tls)
@@ -193,6 +197,21 @@ def _service(
         totals=totals.all,
         unsupported={plan.name: WIRES[plan.wire].unsupported for plan in plans if plan.wire in WIRES},
     )
+
+
+def _remote_images(
+    config: Config, plans: Sequence[ProviderPlan]
+) -> contextlib.AbstractAsyncContextManager[RemoteImages]:
+    """Fetch pictures for those models whose provider, or that of a fallback, does not fetch them itself."""
+    fetches = {code: plan.image_urls for plan in plans for code in plan.models}
+    fallbacks = {code: others for plan in plans for code, others in plan.fallbacks.items()}
+
+    def wanted(request: Request) -> bool:
+        codes = (request.model, *fallbacks.get(request.model, ()))
+        return not all(fetches.get(code, True) for code in codes)
+
+    wish = config.server.remote_images
+    return fetching(FetchRules(wish.enabled, wish.max_bytes, wish.timeout), wanted=wanted)
 
 
 def _provider(plan: ProviderPlan, session: aiohttp.ClientSession, environ: Mapping[str, str]) -> Provider:
