@@ -44,19 +44,32 @@ class ManyChoices:
         self._readers: list[asyncio.Task[None]] = []
 
     async def next(self, patience: float) -> Sequence[Batch]:
-        """Return what has come from any of them.
+        """Return what has come from any of them; at least one batch.
 
         That a log was silent for `patience` seconds is told too, by nothing having come from it.
         """
         self._patience = patience
         if not self._readers:
-            self._readers = [asyncio.ensure_future(self._read(index, log)) for index, log in enumerate(self._logs)]
+            self._readers = [self._begin(index, log) for index, log in enumerate(self._logs)]
         await self._arrived.wait()
+        for reader in self._readers:
+            if reader.done():
+                reader.result()
         self._arrived.clear()
         batches, self._batches = self._batches, []
         taken, self._taken = self._taken, asyncio.Event()
         taken.set()
         return batches
+
+    def _begin(self, index: int, log: Subscription) -> asyncio.Task[None]:
+        reader = asyncio.get_running_loop().create_task(self._read(index, log))
+        reader.add_done_callback(self._look_at)
+        return reader
+
+    def _look_at(self, reader: asyncio.Task[None]) -> None:
+        """Let nobody wait for a reader that broke."""
+        if not reader.cancelled() and reader.exception() is not None:
+            self._arrived.set()
 
     async def _read(self, index: int, log: Subscription) -> None:
         """Hand on what one log has, and no more than is taken: what nobody takes is to hold back its writer."""
