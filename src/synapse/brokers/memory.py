@@ -404,6 +404,9 @@ class MemoryBroker:
         broken = not self._ledgers[lane[0]].pool(lane[1]).breaker.closed
         if opens_at == ANSWER or (opens_at - now <= _SHORT and not broken):
             return
+        first = self._scheduler.lanes.first(lane)
+        if first is None or self._scheduler.starts_at(first, now) == ANSWER:
+            return  # that may come sooner: nobody has to agree to anything yet
         if opens_at > self._agreed.get(lane, -NEVER) + _SHORT:
             self._agreed[lane] = opens_at
             for held in self._scheduler.lanes.items(lane):
