@@ -8,7 +8,18 @@ broker does not keep to it:
         await scenario(open_my_broker)
 """
 
-from synapse.testing.broker_contract import bands, credentials, ending, lanes, leaving, log, reading, retries, windows
+from synapse.testing.broker_contract import (
+    bands,
+    credentials,
+    ending,
+    lanes,
+    leaving,
+    log,
+    reading,
+    retries,
+    waiting,
+    windows,
+)
 from synapse.testing.broker_contract.props import make_task
 from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Setting
 
@@ -22,6 +33,7 @@ CONTRACT: tuple[Scenario, ...] = (
     *leaving.SCENARIOS,
     *credentials.SCENARIOS,
     *windows.SCENARIOS,
+    *waiting.SCENARIOS,
 )
 
 __all__ = ["CONTRACT", "OpenSetting", "Scenario", "Setting", "make_task"]
