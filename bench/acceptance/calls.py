@@ -29,10 +29,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     """The caller's Synapse key."""
 
     submitted: float = 0.0
-    told_at: float | None = None
-    """When it was first told how long it would wait."""
-    told: float | None = None
-    """How long that was."""
+    estimates: list[tuple[float, float]] = msgspec.field(default_factory=list)
+    """When it was told how long it would still wait, and how many seconds that was; the first one first."""
     began: float | None = None
     """When the first of the answer came."""
     ended: float | None = None
@@ -130,8 +128,8 @@ async def _read_events(call: Call, answer: aiohttp.ClientResponse) -> None:
             finished = finished or b'"finish_reason"' in line
             if call.failure is not None:
                 call.failure = line.decode().strip()
-        elif call.told is None and (queued := _QUEUED.match(line)):
-            call.told_at, call.told = time.monotonic(), float(queued[1])
+        elif queued := _QUEUED.match(line):
+            call.estimates.append((time.monotonic(), float(queued[1])))
             call.waiting.set()
     call.ended = time.monotonic()
     if not finished and call.failure is None:

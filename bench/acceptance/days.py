@@ -121,7 +121,7 @@ async def _wait(run: Bench) -> list[Call]:
 
 
 def _told(waiting: Sequence[Call]) -> list[Check]:
-    told = [call.told for call in waiting if call.told is not None]
+    told = [seconds for call in waiting for _, seconds in call.estimates[:1]]
     left = until_midnight()
     wrong = max((abs(seconds - left) for seconds in told), default=0.0)
     return [equal("tasks told how long they wait", len(told), len(waiting)), at_most("error of midnight", wrong, TRUE)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from math import ceil
+from math import ceil, inf
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -62,17 +62,26 @@ def _contact(at: Sequence[float], window: Window) -> tuple[int, int]:
     return len(at) - len(later), fullest
 
 
-def estimate_error(calls: Iterable[Call], latency: float) -> float | None:
+def limits_met_at(stats: Stats) -> float:
+    """Return when every limit that was ever met had been met once, in seconds since the epoch: nobody knows it before.
+
+    Minus infinity where none was.
+    """
+    return max((stats.started_at + row.refused_at[0] for row in stats.quotas if row.refused_at), default=-inf)
+
+
+def estimate_error(calls: Iterable[Call], latency: float, since: float = -inf) -> float | None:
     """Return by how much the first estimate of a start was wrong, relative to the wait it was of: the median of all.
 
-    A wait of less than a second counts as one. None where nobody was told an estimate and answered then.
+    Only those told since an instant count, and a wait of less than a second counts as one. None where nobody was told
+    an estimate and answered then.
     """
-    errors = [
-        abs(call.told - wait) / max(wait, A_SECOND)
-        for call in calls
-        if call.told is not None and call.told_at is not None and call.succeeded
-        for wait in [call.started(latency) - call.told_at]
-    ]
+    errors = []
+    for call in calls:
+        told = next((told for told in call.estimates if told[0] >= since), None)
+        if told is not None and call.succeeded:
+            wait = call.started(latency) - told[0]
+            errors.append(abs(told[1] - wait) / max(wait, A_SECOND))
     return median(errors) if errors else None
 
 

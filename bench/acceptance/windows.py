@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from acceptance.calls import Call
-from acceptance.judging import estimate_error, optimum, refusals
+from acceptance.judging import estimate_error, limits_met_at, optimum, refusals
 from acceptance.report import SLOWEST, Check, Report, all_succeeded, at_most, estimates_hold, windows_kept
 from acceptance.setup import LATENCY, PROJECTS, Bench, bench, minute_begun
 from synapse.simulator import Window
@@ -24,6 +25,8 @@ LONGEST, SHORTEST = 50_000, 10
 """Tokens of a prompt."""
 FIRST_CONTACT = 3
 LATER = 1
+ARRIVED = 0.5
+"""Seconds after a refusal in which what it says is surely known."""
 _WORD = "abc "
 """As long as a token is on the average."""
 
@@ -45,7 +48,8 @@ async def requests(
 
     The optimum: 90 at once, and 90 when the next minute opens, which for trailing minutes is after 60 s, and for those
     of the clock at the next full one; the run begins right after a full one. With configured limits, no request is
-    refused. Without, a few are while the limits are being learned, and no time is asked for.
+    refused. Without, a few are while the limits are being learned, no time is asked for, and estimates count from when
+    each limit has been met.
     """
     limits = {"rpm": RPM} if configured else None
     arguments = (f"--rpm={RPM}", f"--window={window}", f"--bodies={bodies}")
@@ -85,7 +89,8 @@ async def _timed(name: str, run: Bench, work: Work, window: Window, *, configure
     stats = await run.provider.stats()
     seen = refusals(stats, window)
     best = optimum(work.total, work.per_minute * len(PROJECTS), into)
-    error = estimate_error(calls, LATENCY)
+    known = limits_met_at(stats) + ARRIVED - time.time() + time.monotonic()
+    error = estimate_error(calls, LATENCY, -inf if configured else known)
     strict = [at_most("quota 429s", seen.total, 0), at_most("seconds", seconds, SLOWEST * best)]
     return Report(
         name=name,

@@ -67,17 +67,16 @@ async def callers(upstream: Upstream) -> AsyncIterator[Callers]:
 
 
 async def test_a_stream_is_read_to_its_end(upstream: Upstream, callers: Callers) -> None:
-    """The first estimate counts, the first text is the beginning, and the finish the end."""
+    """Estimates are kept in order, the first text is the beginning, and the finish the end."""
     upstream.pieces = EVENTS
 
     call = await callers.send(Call(priority="batch", key="k"))
 
     assert call.succeeded
-    assert call.told == 12.5
-    assert call.told_at is not None
+    assert [seconds for _, seconds in call.estimates] == [12.5, 2.0]
     assert call.began is not None
     assert call.ended is not None
-    assert call.submitted <= call.told_at <= call.began <= call.ended
+    assert call.submitted <= call.estimates[0][0] <= call.estimates[1][0] <= call.began <= call.ended
     assert call.started(latency=1.0) == call.began - 1.0
     body, authorization = upstream.asked[0]
     assert body == {"prompt": call.prompt, "model_code": "m", "stream": True, "priority": "batch"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from acceptance.calls import Call
@@ -10,6 +12,7 @@ from acceptance.judging import (
     alternation,
     estimate_error,
     idle_waits,
+    limits_met_at,
     optimum,
     refusals,
     spare_shares,
@@ -70,7 +73,8 @@ def test_without_refusals_there_are_none() -> None:
 
 def waited(told: float | None, wait: float, *, failure: str | None = None) -> Call:
     """Return a call that was told a time, and then waited another; its answer took a second to begin."""
-    return Call(told=told, told_at=10.0, began=11.0 + wait, ended=12.0 + wait, failure=failure)
+    estimates = [] if told is None else [(10.0, told), (15.0, wait - 5.0)]
+    return Call(estimates=estimates, began=11.0 + wait, ended=12.0 + wait, failure=failure)
 
 
 def test_the_error_of_estimates_is_the_median_relative_to_the_wait() -> None:
@@ -84,6 +88,19 @@ def test_the_error_of_estimates_is_the_median_relative_to_the_wait() -> None:
     ]
 
     assert estimate_error(calls, latency=1.0) == pytest.approx(0.1)
+
+
+def test_estimates_count_from_when_the_limits_could_be_known() -> None:
+    """Then the first one told after that is the first."""
+    assert estimate_error([waited(5.0, 50.0)], latency=1.0) == pytest.approx(0.9)
+    assert estimate_error([waited(5.0, 50.0)], latency=1.0, since=12.0) == 0.0
+    assert estimate_error([waited(5.0, 50.0)], latency=1.0, since=16.0) is None
+
+
+def test_limits_are_known_when_each_has_been_met() -> None:
+    """The last of the first refusals tells; a project that was never refused has nothing to tell."""
+    assert limits_met_at(stats((5.0, 70.0), (), (9.0,))) == MINUTE_OF_CLOCK + 9.0
+    assert limits_met_at(stats((), ())) == -inf
 
 
 def test_a_short_wait_counts_as_a_second() -> None:
