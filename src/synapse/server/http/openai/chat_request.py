@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.request import Reasoning, Request, ResponseFormat, Sampling
 from synapse.server.http.openai.messages import messages
+from synapse.server.http.openai.raw import schema
 from synapse.server.http.openai.terms import Wishes
 from synapse.server.http.openai.tools import Choice, CustomTool, FunctionTool, tool_choice, tools
 from synapse.server.http.openai.turns import Turn
@@ -33,7 +35,7 @@ class Schema(msgspec.Struct):
     """A JSON Schema with its name."""
 
     name: str
-    schema: msgspec.Raw | None = None
+    schema: Raw | UnsetType = UNSET
     description: str | None = None
     strict: bool | None = None
 
@@ -91,12 +93,12 @@ class ChatBody(Wishes, kw_only=True):
     safety_identifier: str | None = None
     logit_bias: dict[str, float] | None = None
     modalities: list[str] | None = None
-    audio: msgspec.Raw | None = None
-    prediction: msgspec.Raw | None = None
-    functions: list[msgspec.Raw] | None = None
-    function_call: msgspec.Raw | None = None
-    web_search_options: msgspec.Raw | None = None
-    moderation: msgspec.Raw | None = None
+    audio: Raw | UnsetType = UNSET
+    prediction: Raw | UnsetType = UNSET
+    functions: list[Raw] | None = None
+    function_call: Raw | UnsetType = UNSET
+    web_search_options: Raw | UnsetType = UNSET
+    moderation: Raw | UnsetType = UNSET
     verbosity: str | None = None
 
 
@@ -164,9 +166,8 @@ def _logprobs(body: ChatBody) -> int | None:
 def _response_format(body: ChatBody) -> ResponseFormat | None:
     match body.response_format:
         case SchemaFormat(given):
-            if given.schema is not None and bytes(given.schema)[:1] != b"{":
-                raise _wrong("response_format.json_schema.schema", "expected a JSON Schema, an object")
-            return ResponseFormat(given.schema, given.name, given.description, given.strict)
+            kept = schema(given.schema, "response_format.json_schema.schema")
+            return ResponseFormat(kept, given.name, given.description, given.strict)
         case ObjectFormat():
             return ResponseFormat()
         case _:

@@ -101,14 +101,17 @@ def audio(part: AudioPart, field: str) -> Audio:
 
 def document(part: FilePart, field: str) -> Document | Image:
     """Read a file; one that is a picture becomes one. Raises `InvalidRequest`."""
-    given, field = part.file, f"{field}.file"
+    return file(part.file, f"{field}.file", cache_of(part.cache_control))
+
+
+def file(given: FileData, field: str, cache: str | None = None) -> Document | Image:
+    """Read a file from its fields, which stand at `field`. Raises `InvalidRequest`."""
     if given.file_data is None:
         known = "file_id" if given.file_id is not None else "file_data"
         raise _wrong(f"{field}.{known}", "a message's file must come with it: send file_data, a data: URL or base64")
     field = f"{field}.file_data"
     opening = _DATA_URL.match(given.file_data)
     data = _base64(given.file_data, field) if opening is None else _decoded(given.file_data, opening, field)
-    cache = cache_of(part.cache_control)
     picture = sniff_image(data)
     if picture is not None:
         return Image(picture, data, cache=cache)

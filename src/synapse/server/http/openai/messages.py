@@ -11,7 +11,6 @@ from synapse.domain.request import Message, Role, Text, Thinking, ToolCall, Tool
 from synapse.server.http.openai.media import AudioPart, ImagePart, audio, cache_of, document, image
 from synapse.server.http.openai.turns import (
     AssistantTurn,
-    CalledFunction,
     CallPart,
     FunctionTurn,
     RefusalPart,
@@ -130,18 +129,18 @@ class Conversation:
         self._open[call.id] = field
         extra = call.extra_content.google if call.extra_content is not None else None
         signature = extra.thought_signature if extra is not None else None
-        return ToolCall(call.id, call.function.name, _arguments(call.function, function_field), signature)
+        return ToolCall(call.id, call.function.name, call_arguments(call.function.arguments, function_field), signature)
 
 
-def _arguments(function: CalledFunction, field: str) -> str:
+def call_arguments(text: str, field: str) -> str:
     """Return a call's arguments, which are an object for every wire; none at all are an empty one."""
-    if not function.arguments.strip():
+    if not text.strip():
         return "{}"
     try:
-        _decode_object(function.arguments)
+        _decode_object(text)
     except (msgspec.MsgspecError, RecursionError) as exc:
         raise _wrong(f"{field}.arguments", "expected a JSON object, as text") from exc
-    return function.arguments
+    return text
 
 
 def _thoughts(turn: AssistantTurn) -> Iterator[Thinking]:

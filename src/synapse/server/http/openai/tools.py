@@ -9,6 +9,7 @@ import msgspec
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.tools import Tool, ToolChoice, ToolMode
 from synapse.server.http.openai.media import CacheControl, cache_of
+from synapse.server.http.openai.raw import schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ class FunctionData(msgspec.Struct):
 
     name: str
     description: str | None = None
-    parameters: msgspec.Raw | None = None
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """A JSON Schema."""
     strict: bool | None = None
 
@@ -112,10 +113,8 @@ def _tool(given: FunctionTool | CustomTool, field: str) -> Tool:
     if isinstance(given, CustomTool):
         raise _custom(field)
     function = given.function
-    schema = function.parameters
-    if schema is not None and bytes(schema)[:1] != b"{":
-        raise _wrong(f"{field}.function.parameters", "expected a JSON Schema, an object")
-    return Tool(function.name, function.description, schema, function.strict, cache_of(given.cache_control))
+    parameters = schema(function.parameters, f"{field}.function.parameters")
+    return Tool(function.name, function.description, parameters, function.strict, cache_of(given.cache_control))
 
 
 def _custom(field: str) -> InvalidRequest:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import UNSET, Raw
 
 from synapse.domain.errors import UnsupportedParameter
+from synapse.server.http.openai.raw import is_given
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from synapse.server.http.openai.chat_request import ChatBody
+
+
+def _null(value: object) -> bool:
+    return isinstance(value, Raw) and not is_given(value)
 
 
 class Unsaid(msgspec.Struct, frozen=True):
@@ -22,7 +28,7 @@ class Unsaid(msgspec.Struct, frozen=True):
     """What does work instead; the end of a sentence."""
     droppable: bool = True
     """Whether a caller may agree to go without."""
-    harmless: Callable[[object], bool] = lambda _: False
+    harmless: Callable[[object], bool] = _null
     """Whether a value changes nothing."""
 
 
@@ -52,7 +58,7 @@ def leave_out(body: ChatBody, *, drop: bool) -> tuple[str, ...]:
     left_out = []
     for each in PARAMETERS:
         value = getattr(body, each.name)
-        if value is None or each.harmless(value):
+        if value is None or value is UNSET or each.harmless(value):
             continue
         if not (drop and each.droppable):
             message = f"{each.name}: Synapse does not pass it on; {each.hint}"
