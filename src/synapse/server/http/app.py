@@ -11,6 +11,8 @@ import structlog
 from synapse.domain.errors import InternalError, MethodNotAllowed, NotFound, ShuttingDown, SynapseError
 from synapse.server.callers import EVERYBODY, Callers
 from synapse.server.http.admin import AdminApi
+from synapse.server.http.anthropic import errors as anthropic_errors
+from synapse.server.http.anthropic.messages import MessagesApi
 from synapse.server.http.asgi import respond
 from synapse.server.http.explain import error_headers, error_json
 from synapse.server.http.intake import Intake, unchanged
@@ -54,6 +56,7 @@ class HttpApp:
         intake = Intake(service, callers, max_request_bytes=max_request_bytes, prepare=prepare)
         chat = ChatApi(intake, keepalive_seconds=keepalive_seconds)
         embeddings = EmbeddingsApi(intake)
+        messages = MessagesApi(intake, keepalive_seconds=keepalive_seconds)
         models = ModelsApi(intake, created=int(time.time()))
         self._service = service
         self._routes: dict[str, dict[str, Route]] = {
@@ -66,6 +69,8 @@ class HttpApp:
             "/v1/models": {"GET": models.all, "HEAD": models.all},
             "/v1/chat/completions": {"POST": chat.completions},
             "/v1/embeddings": {"POST": embeddings.create},
+            "/v1/messages": {"POST": messages.create},
+            "/v1/messages/count_tokens": {"POST": messages.count_tokens},
         }
         self._below: dict[str, dict[str, Route]] = {
             "/v1/models/": {"GET": models.one, "HEAD": models.one},
@@ -122,5 +127,5 @@ async def _fail(error: SynapseError, send: Send) -> None:
     await respond(send, error.row.http, error_json(error), error_headers(error))
 
 
-_FAILING: tuple[tuple[str, Fail], ...] = (("/v1/", openai_errors.fail),)
+_FAILING: tuple[tuple[str, Fail], ...] = (("/v1/messages", anthropic_errors.fail), ("/v1/", openai_errors.fail))
 """How errors are written, by the beginning of the path; the first that fits. All others are the native API's."""
