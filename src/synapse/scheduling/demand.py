@@ -74,7 +74,7 @@ class Demand:
 
     def there(self, now: float) -> bool:
         """Tell whether anybody above batch was seen lately."""
-        return now - self._seen_at < SEEN
+        return now < self._seen_at + SEEN
 
     def kept(self, now: float, whole: float, share: float) -> float:
         """Return how much of a window that holds `whole` must be kept free now; nothing when nobody is there."""
@@ -91,6 +91,11 @@ class Demand:
             return 0.0
         kept = max(1.0, min(share * whole, max(self._most, self._peak(1, now))) - self.running)
         return min(kept, whole - 1.0)
+
+    def changes_at(self, now: float) -> float:
+        """Return when less may be kept though nothing happens: a window is over, or nobody is there any more."""
+        next_turn = (now * self._per_second // _PARTS + 1) * _PARTS / self._per_second
+        return min(next_turn, self._seen_at + SEEN)
 
     def _peak(self, which: int, now: float) -> int:
         oldest = int(now * self._per_second // _PARTS) - _LAST

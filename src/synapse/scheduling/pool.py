@@ -10,7 +10,7 @@ import msgspec
 
 from synapse.domain.credential import Credential
 from synapse.domain.quota import Measure
-from synapse.scheduling.account import NEVER, SPAN, Account
+from synapse.scheduling.account import NEVER, Account
 from synapse.scheduling.breaker import Breaker
 from synapse.scheduling.demand import Demand
 from synapse.scheduling.quota import DAY, MINUTE
@@ -205,11 +205,10 @@ class ModelPool:
         return carrier.project.alive and all(account.closed_until <= now for account in carrier.accounts)
 
     def changes_at(self, now: float) -> float:
-        """Return when at the latest to look again whether batch work may go on, while it leaves the rest to others."""
-        ends = [
-            account.charges[0].at + SPAN for carrier in self.carriers for account in carrier.accounts if account.charges
-        ]
-        return min([*ends, (now // MINUTE + 1) * MINUTE])
+        """Return when to look again whether batch work may go on, while it leaves the rest to others; after now."""
+        alive = [carrier for carrier in self.carriers if carrier.project.alive]
+        changes = [account.changes_at(now) for carrier in alive for account in carrier.accounts]
+        return min([self._demand[Measure.CONCURRENCY].changes_at(now), *changes])
 
 
 def _has_room(carrier: Carrier, tokens: int, head: int, at: float, now: float) -> bool:
