@@ -14,7 +14,7 @@ from synapse.domain.quota import Quota
 from synapse.domain.standing import KeyStanding
 from synapse.scheduling.account import NEVER, Account, Charge
 from synapse.scheduling.lessons import learn, works
-from synapse.scheduling.pool import Carrier, ModelPool, Project
+from synapse.scheduling.pool import Carrier, ModelPool, Project, demand_of_each
 from synapse.scheduling.slow_start import ANSWER
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from synapse.domain.failure import Failure
-    from synapse.domain.quota import Headroom
+    from synapse.domain.quota import Headroom, Measure
     from synapse.domain.usage import Usage
+    from synapse.scheduling.demand import Demand
     from synapse.scheduling.news import News
 
 
@@ -86,6 +87,8 @@ class Ledger:
             self._projects[""] = Project("", keyless=True)
         self._models: dict[str, ModelPool] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
+        self._demands: dict[str, Mapping[Measure, Demand]] = {}
+        """What the bands above batch use, by model, or by the suffix of those that share."""
         self._used = 0
         self._shared_quota = _strictest(
             quota
@@ -148,7 +151,9 @@ class Ledger:
         if permit.urgent:
             pool.demand_answered()
         if failure is not None:
-            return learn(pool, permit, failure, now, random=self._random)
+            news = learn(pool, permit, failure, now, random=self._random)
+            self._recount(permit)
+            return news
         for account, charge in zip(permit.carrier.accounts, permit.charges, strict=True):
             if usage is not None and usage.input_tokens:
                 account.correct(charge, usage.input_tokens)
@@ -167,7 +172,14 @@ class Ledger:
             account.learn(Quota(**{str(each.measure): each.limit}))
             if each.remaining is not None:
                 account.used_elsewhere(each.measure, each.remaining, now)
-        self._models[permit.model].count_limits()
+        self._recount(permit)
+
+    def _recount(self, permit: Permit) -> None:
+        """Look again which limits are known, of all models that share what may have been learned."""
+        if len(permit.carrier.accounts) > 1:
+            self.count_limits()
+        else:
+            self._models[permit.model].count_limits()
 
     # --- what there is
 
@@ -248,7 +260,10 @@ class Ledger:
         pool = self._models.get(model)
         if pool is None:
             carriers = [Carrier(project, self._accounts_of(project.name, model)) for project in self._projects.values()]
-            pool = self._models[model] = ModelPool(model, carriers, self.terms.interactive_reserve)
+            shared = self.terms.shared_models
+            scope = shared if shared and model.endswith(shared) else model
+            demand = self._demands.setdefault(scope, demand_of_each())
+            pool = self._models[model] = ModelPool(model, carriers, self.terms.interactive_reserve, demand)
         return pool
 
     def _accounts_of(self, project: str, model: str) -> tuple[Account, ...]:

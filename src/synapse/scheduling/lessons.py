@@ -60,7 +60,6 @@ def learn(pool: ModelPool, permit: Permit, failure: Failure, now: float, *, rand
             news += _strike(account, permit, failure, now, random())
         case _:
             pass
-    pool.count_limits()
     return news
 
 

@@ -17,7 +17,7 @@ from synapse.scheduling.quota import DAY, MINUTE
 from synapse.scheduling.slow_start import ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Dead(msgspec.Struct, frozen=True):
@@ -103,21 +103,15 @@ class ModelPool:
 
     __slots__ = ("_demand", "_share", "_watched", "breaker", "carriers", "limited", "model")
 
-    def __init__(self, model: str, carriers: Sequence[Carrier], share: float) -> None:
-        """Take who may carry the model, and the largest share of a quota that is kept from batch work."""
+    def __init__(self, model: str, carriers: Sequence[Carrier], share: float, demand: Mapping[Measure, Demand]) -> None:
+        """Take who may carry the model, the largest share of a quota kept from batch work, and for whom it is kept."""
         self.model = model
         self.carriers = tuple(carriers)
         self.breaker = Breaker()
         self.limited = False
         """Whether any limit is known."""
         self._share = share
-        self._demand = {
-            Measure.RPM: Demand(MINUTE),
-            Measure.TPM: Demand(MINUTE),
-            Measure.RPD: Demand(DAY),
-            Measure.TPD: Demand(DAY),
-            Measure.CONCURRENCY: Demand(MINUTE),
-        }
+        self._demand = demand
         self._watched: tuple[Measure, ...] = ()
         self.count_limits()
 
@@ -211,6 +205,11 @@ class ModelPool:
         return min([self._demand[Measure.CONCURRENCY].changes_at(now), *changes])
 
 
+def demand_of_each() -> dict[Measure, Demand]:
+    """Return a demand for each limit, with nobody seen."""
+    return {measure: Demand(DAY if measure in _OF_A_DAY else MINUTE) for measure in Measure}
+
+
 def _has_room(carrier: Carrier, tokens: int, head: int, at: float, now: float) -> bool:
     """Tell whether a request leaves enough for a larger one that may go at `at`."""
     both = head + tokens
@@ -225,3 +224,4 @@ def _best(able: Sequence[Carrier]) -> Carrier | None:
 
 
 _IN_TOKENS = frozenset({Measure.TPM, Measure.TPD})
+_OF_A_DAY = frozenset({Measure.RPD, Measure.TPD})
