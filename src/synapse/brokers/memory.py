@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from synapse.domain.clock import Clock, Timer
     from synapse.domain.events import Content
     from synapse.domain.quota import Headroom
-    from synapse.domain.task import Route
     from synapse.scheduling.ledger import Ledger, Permit
     from synapse.scheduling.news import News
     from synapse.scheduling.settlement import Settlement
@@ -115,7 +114,8 @@ class MemoryBroker:
             )
         held = Held(task, EventLog(self._clock), self._clock.monotonic())
         if task.fallbacks:
-            self._choose_route(held, task.fallback_after)
+            here = self._wait_in(task.lane, held, 0.0)
+            self._fall_back(held, here, self._steps(held, here, task.fallback_after, 0.0))
         self._tasks[task.id] = self._newest = held
         self._queue(held)
         self._newest = None
@@ -182,8 +182,9 @@ class MemoryBroker:
         turn = self._scheduler.next(slots, self._clock.now())
         if turn is not None:
             return self._start(*turn)
-        for lane, opens_at in self._scheduler.dozed():
-            self._reconsider(lane, opens_at)
+        moved = [self._reconsider(lane, opens_at) for lane, opens_at in self._scheduler.dozed()]
+        if any(moved):
+            return self.lease(slots)
         self._set_alarm()
         if self._newcomers:
             self._time_newcomers()
@@ -254,6 +255,8 @@ class MemoryBroker:
 
     def _queue(self, held: Held, *, first: bool = False, refund: bool = False) -> None:
         held.queued_at = self._clock.monotonic()
+        if held.task.fallbacks:
+            held.falls_back_at = held.queued_at + held.task.fallback_after
         self._scheduler.add(held, first=first, refund=refund)
         self._newcomers.append(held)
         if first:
@@ -315,10 +318,11 @@ class MemoryBroker:
         held.timer = None
         now = self._clock.monotonic()
         if now < min(held.patient_until, held.due_at):
-            self._fall_back_if_sooner(held)
-            if held.state is TaskState.QUEUED:
-                held.falls_back_at = math.inf
-                self._time(held)
+            moved = self._fall_back_if_sooner(held)
+            held.falls_back_at = now + max(held.task.fallback_after, _SHORT) if held.task.fallbacks else math.inf
+            self._time(held)
+            if moved:
+                self._call_workers()
             return
         error = held.too_late()
         self._end(held, TaskState.EXPIRED if isinstance(error, Expired) else TaskState.FAILED, Error(error))
@@ -398,62 +402,74 @@ class MemoryBroker:
         self._set_alarm()
         self._call_workers()
 
-    def _reconsider(self, lane: Lane, opens_at: float) -> None:
-        """Ask those who wait in a lane whether they will still wait, when they have to for longer than they knew."""
+    def _reconsider(self, lane: Lane, opens_at: float) -> bool:
+        """Ask those who wait in a lane whether they will still wait, when they have to for longer than they knew.
+
+        Returns whether any went to another lane.
+        """
         now = self._clock.now()
         broken = not self._ledgers[lane[0]].pool(lane[1]).breaker.closed
         if opens_at == ANSWER or (opens_at - now <= _SHORT and not broken):
-            return
+            return False
         first = self._scheduler.lanes.first(lane)
         if first is None or self._scheduler.starts_at(first, now) == ANSWER:
-            return  # that may come sooner: nobody has to agree to anything yet
-        if opens_at > self._agreed.get(lane, -NEVER) + _SHORT:
-            self._agreed[lane] = opens_at
-            for held in self._scheduler.lanes.items(lane):
-                if held is not self._newest:
-                    self._reconsider_one(held)
+            return False  # that may come sooner: nobody has to agree to anything yet
+        if opens_at <= self._agreed.get(lane, -NEVER) + _SHORT:
+            return False
+        self._agreed[lane] = opens_at
+        waiting = self._scheduler.lanes.items(lane)
+        moved = [self._reconsider_one(held) for held in waiting if held is not self._newest]
+        return any(moved)
 
-    def _reconsider_one(self, held: Held) -> None:
-        self._fall_back_if_sooner(held)
+    def _reconsider_one(self, held: Held) -> bool:
+        moved = self._fall_back_if_sooner(held)
         waited = held.waited + self._clock.monotonic() - held.queued_at
         try:
             self._check_opening(held, max(0.0, held.task.max_wait - waited))
         except SynapseError as refusal:
             self._end(held, TaskState.FAILED, Error(refusal))
+        return moved
 
     # --- fallbacks
 
-    def _fall_back_if_sooner(self, held: Held) -> None:
-        """Let a waiting task go to the lane of a fallback, if it would start there sooner."""
+    def _fall_back_if_sooner(self, held: Held) -> bool:
+        """Let a waiting task go to the lane of a fallback, if it would start there sooner; return whether it went."""
         if not held.task.fallbacks or held.state is not TaskState.QUEUED:
-            return
-        lane = held.task.lane
-        waited = self._clock.monotonic() - held.queued_at
+            return False
+        patience = held.task.fallback_after - (self._clock.monotonic() - held.queued_at)
+        unknown = 0.0 if patience > 0 else ANSWER
+        eta = self._scheduler.eta(held, self._clock.now()) or 0.0
+        here = max(eta, self._wait_in(held.task.lane, held, eta or unknown))
+        steps = self._steps(held, here, max(0.0, patience), unknown)
+        if not steps:
+            return False
         self._scheduler.remove(held)
-        self._choose_route(held, max(0.0, held.task.fallback_after - waited))
-        self._scheduler.add(held, first=held.task.lane == lane, refund=False)
-        self._call_workers()
+        self._fall_back(held, here, steps)
+        self._scheduler.add(held)
+        return True
 
-    def _choose_route(self, held: Held, patience: float) -> None:
-        """Fall back as long as the wait is longer than `patience`, and somewhere else it is shorter."""
-        waits = [self._wait_for(held, route) for route in (None, *held.task.fallbacks)]
-        best = next((place for place, wait in enumerate(waits) if wait <= patience), waits.index(min(waits)))
-        for _ in range(best):
-            _tell_fall_back(held, f"the wait would be {waits[0]:.0f} s")
-            held.fall_back()
+    def _steps(self, held: Held, here: float, patience: float, unknown: float) -> int:
+        """Count how often to fall back: while the wait is longer than `patience`, and somewhere else it is shorter."""
+        waits = [here]
+        for route in held.task.fallbacks:
+            lane = route.provider, route.model
+            waits.append(max(self._wait_in(lane, held, unknown), self._scheduler.lane_wait(lane, self._clock.now())))
+        return next((place for place, wait in enumerate(waits) if wait <= patience), waits.index(min(waits)))
 
-    def _wait_for(self, held: Held, route: Route | None) -> float:
-        """Foresee how long a task waits on a route: for its credential, and for those who wait there already."""
-        provider, model = held.task.lane if route is None else (route.provider, route.model)
-        now = self._clock.now()
-        ledger = self._ledgers[provider]
+    def _wait_in(self, lane: Lane, held: Held, unknown: float) -> float:
+        """Foresee for how long a task waits in a lane for its credential; `unknown` where only an answer tells."""
+        provider, model = lane
+        ledger, now = self._ledgers[provider], self._clock.now()
         if not ledger.pool(model).breaker.closed:
             return NEVER
-        opens_at = ledger.starts_at(model, held.tokens, held.task.band, now)
-        if opens_at == NEVER:
-            return NEVER
-        queue = self._scheduler.lane_wait((provider, model), now)
-        return max(0.0 if opens_at >= ANSWER else opens_at - now, queue)
+        starts_at = ledger.starts_at(model, held.tokens, held.task.band, now)
+        return unknown if starts_at == ANSWER else max(0.0, starts_at - now)
+
+    @staticmethod
+    def _fall_back(held: Held, wait: float, steps: int) -> None:
+        for _ in range(steps):
+            _tell_fall_back(held, _too_much(wait))
+            held.fall_back()
 
 
 def _tell(provider: str, news: News, now: float) -> None:
@@ -473,3 +489,9 @@ def _tell(provider: str, news: News, now: float) -> None:
 def _tell_fall_back(held: Held, reason: str) -> None:
     route = held.task.fallbacks[0]
     log.info("task falls back", task=held.task.id, model=held.task.model, to=route.code, reason=reason)
+
+
+def _too_much(wait: float) -> str:
+    if wait == NEVER:
+        return "nothing can carry it"
+    return "it has waited for long enough" if wait >= ANSWER else f"the wait would be {wait:.0f} s"
