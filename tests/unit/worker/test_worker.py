@@ -11,7 +11,9 @@ from structlog.testing import capture_logs
 
 from synapse.brokers.memory import MemoryBroker
 from synapse.domain.events import Delta, Finish, FinishReason, Restart
-from synapse.domain.task import TaskState
+from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.quota import Quota
+from synapse.domain.task import Route, TaskState
 from synapse.testing import HANG, FakeClock, ScriptedProvider
 from synapse.testing.broker_contract import make_task
 from synapse.testing.broker_contract.props import keys
@@ -80,6 +82,27 @@ async def test_each_task_goes_to_its_own_provider(start: Start, clock: FakeClock
         entries = await Reader(task, broker.subscribe(task.id)).read_to_the_end()
         assert entries[0][1] == Delta(f"from {name}")
 
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+async def test_a_task_that_falls_back_starts_at_once(start: Start, clock: FakeClock) -> None:
+    """Its first choice turns out to be closed while it waits: the other provider answers, and that is said."""
+    refused = asyncio.Event()
+    used_up = Failure(FailureClass.QUOTA_MINUTE, "used up", retry_after=64.0)
+    providers = {"p": ScriptedProvider([refused, used_up]), "q": ScriptedProvider(["from q", STOP])}
+    ledgers = {"p": keys("a", quota=Quota(rpm=1000, concurrency=1)), "q": keys(provider="q")}
+    broker = MemoryBroker(ledgers, clock=clock, max_size=10)
+    serving = asyncio.ensure_future(Worker(broker, providers, start(ScriptedProvider()).rules, slots=4).run())
+    await clock.elapse(0.0)
+    await broker.enqueue(make_task("t1"))
+    task = make_task("t2", fallbacks=(Route("spare", "q", "m"),))
+    await broker.enqueue(task)
+
+    refused.set()
+    events = [event for _, event in await Reader(task, broker.subscribe("t2")).read_to_the_end()]
+
+    assert events == [Delta("from q"), msgspec.structs.replace(STOP, fallen_to="spare")]
     serving.cancel()
     await asyncio.wait([serving])
 

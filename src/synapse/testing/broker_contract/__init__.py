@@ -10,8 +10,10 @@ broker does not keep to it:
 
 from synapse.testing.broker_contract import (
     bands,
+    circuit,
     credentials,
     ending,
+    fallbacks,
     lanes,
     leaving,
     log,
@@ -34,6 +36,8 @@ CONTRACT: tuple[Scenario, ...] = (
     *credentials.SCENARIOS,
     *windows.SCENARIOS,
     *waiting.SCENARIOS,
+    *circuit.SCENARIOS,
+    *fallbacks.SCENARIOS,
 )
 
 __all__ = ["CONTRACT", "OpenSetting", "Scenario", "Setting", "make_task"]

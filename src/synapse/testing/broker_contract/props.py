@@ -34,8 +34,9 @@ def make_task(
     fallbacks: tuple[Route, ...] = (),
     fallback_after: float = 30.0,
     words: int | None = None,
+    provider: str = PROVIDER,
 ) -> Task:
-    """Make a task for the provider `p`; its lane and the provider's model have one name.
+    """Make a task; its lane and the provider's model have one name.
 
     Its prompt has so many short words, each estimated as one input token.
     """
@@ -43,7 +44,7 @@ def make_task(
     return Task(
         task_id,
         prompt_request(model, prompt, stream=stream),
-        PROVIDER,
+        provider,
         model,
         created_at,
         max_wait,

@@ -18,7 +18,7 @@ from synapse.domain.task import Route, TaskState
 from synapse.scheduling.ledger import Ledger
 from synapse.scheduling.settlement import Settlement, Succeed
 from synapse.scheduling.slots import Slots
-from synapse.testing.broker_contract.props import FINISH, MODEL, deltas, keys, make_task
+from synapse.testing.broker_contract.props import FINISH, MODEL, PROVIDER, deltas, keys, make_task
 from synapse.testing.broker_contract.reader import Reader, promptly
 
 _BEFORE = 0.25
@@ -73,6 +73,7 @@ class Stage:
         fallbacks: tuple[Route, ...] = (),
         fallback_after: float = 30.0,
         words: int | None = None,
+        provider: str = PROVIDER,
     ) -> Reader:
         """Submit a task and begin to read it; what it may be is what `make_task` makes of it."""
         task = make_task(
@@ -87,6 +88,7 @@ class Stage:
             fallbacks=fallbacks,
             fallback_after=fallback_after,
             words=words,
+            provider=provider,
         )
         await self.broker.enqueue(task)
         subscription = self.broker.subscribe(task.id)
