@@ -10,6 +10,7 @@ import pytest
 
 from synapse.brokers.base import TaskEnd
 from synapse.brokers.memory import MemoryBroker
+from synapse.domain.task import Route
 from synapse.scheduling.policy import RetryRules
 from synapse.testing import FakeClock, ScriptedProvider
 from synapse.testing.broker_contract import make_task
@@ -56,9 +57,11 @@ class Stack:
         *,
         stream: bool = False,
         timeout: float = 3600.0,  # noqa: ASYNC109 - the task's
+        fallback: str | None = None,
     ) -> Reader:
-        """Submit a task; return its reader."""
-        task = make_task(f"t{next(self._numbers)}", model, timeout=timeout, stream=stream)
+        """Submit a task, perhaps with another model of the provider to fall back to; return its reader."""
+        routes = (Route(f"the code of {fallback}", PROVIDER, fallback),) if fallback is not None else ()
+        task = make_task(f"t{next(self._numbers)}", model, timeout=timeout, stream=stream, fallbacks=routes)
         await self.broker.enqueue(task)
         return Reader(task, self.broker.subscribe(task.id))
 

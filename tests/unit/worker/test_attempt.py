@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from synapse.brokers.log import HIGH_WATER
@@ -13,6 +14,7 @@ from synapse.domain.failure import Failure, FailureClass
 from synapse.domain.quota import Headroom, Measure
 from synapse.domain.task import TaskState
 from synapse.domain.usage import Usage
+from synapse.scheduling.account import SPAN
 from synapse.scheduling.slots import Slots
 from synapse.testing import HANG, FakeClock, ScriptedProvider
 from synapse.worker.attempt import Attempt
@@ -196,6 +198,61 @@ async def test_a_used_up_window_is_waited_for(start: Start, clock: FakeClock) ->
 
     assert await events(reader) == [Delta("Hello"), STOP]
     assert stack.ends[0].attempts == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [Failure(FailureClass.MODEL_GONE, "no such model"), Failure(FailureClass.OVERLOADED, "no capacity")]
+)
+async def test_a_model_that_cannot_answer_is_left_for_another(start: Start, failure: Failure) -> None:
+    """At once, without a back-off; the answer says who gave it."""
+    provider = ScriptedProvider([failure], ["Hello", STOP])
+    stack = start(provider)
+
+    reader = await stack.submit(fallback="m2")
+
+    assert await events(reader) == [Delta("Hello"), msgspec.structs.replace(STOP, fallen_to="the code of m2")]
+    assert [call.model for call in provider.calls] == ["m", "m2"]
+
+
+async def test_a_model_that_keeps_failing_is_left_for_another(start: Start, clock: FakeClock) -> None:
+    """When its attempts are used up; the other model has attempts of its own."""
+    provider = ScriptedProvider([CUT], [CUT], [CUT], [CUT], [CUT], ["Hello", STOP])
+    stack = start(provider)
+    reader = await stack.submit(fallback="m2")
+
+    await clock.elapse(60.0)
+
+    assert await events(reader) == [Delta("Hello"), msgspec.structs.replace(STOP, fallen_to="the code of m2")]
+    assert [call.model for call in provider.calls] == ["m"] * 3 + ["m2"] * 3
+
+
+async def test_what_was_shown_is_not_begun_again_elsewhere(start: Start, clock: FakeClock) -> None:
+    """A fallback would repeat text as a retry would."""
+    provider = ScriptedProvider(["Hel", Failure(FailureClass.OVERLOADED, "no capacity")])
+    stack = start(provider)
+    reader = await stack.submit(stream=True, fallback="m2")
+
+    await clock.elapse(60.0)
+
+    assert (await reader.error()).code == "provider_failed"
+    assert len(provider.calls) == 1
+
+
+async def test_what_a_provider_says_of_its_limits_is_kept_to(start: Start, clock: FakeClock) -> None:
+    """From the moment that it is heard, while the answer still goes on."""
+    full = Headroom(Measure.RPM, limit=2, remaining=1), Headroom(Measure.TPM, limit=100_000)
+    provider = ScriptedProvider([full, HANG], *[["Hello", STOP]] * 2)
+    stack = start(provider, "a")
+    await stack.submit()
+    await clock.elapse(0.0)
+    for _ in range(2):
+        await stack.submit()
+    await clock.elapse(SPAN - 0.5)
+    assert len(provider.calls) == 2
+
+    await clock.elapse(0.5)
+
+    assert len(provider.calls) == 3
 
 
 async def test_an_answer_that_just_stops_is_a_failure(start: Start, clock: FakeClock) -> None:
