@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from synapse.domain.events import Delta, Finish, FinishReason
+from synapse.domain.answer import Collector
+from synapse.domain.events import CallDelta, Delta, Finish, FinishReason, Logprobs, Thought
 from synapse.domain.failure import Failure, FailureClass
+from synapse.domain.request import Text, Thinking, ToolCall
 from synapse.domain.usage import Usage
 from synapse.providers.wires import gemini
+from synapse.providers.wires.gemini_answer import GeminiDecoder
 from synapse.testing.wire_contract import Heard, hear, hear_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from synapse.domain.answer import Answer
+    from synapse.providers.base import Signal
 
 
 def _event(*parts: Mapping[str, object], reason: str | None = None, **more: object) -> dict[str, object]:
@@ -31,6 +37,21 @@ def _stream(*events: object) -> Heard:
 
 def _plain(answer: object) -> Heard:
     return hear_plain(gemini.WIRE, json.dumps(answer).encode())
+
+
+def _signals(*events: object) -> list[Signal]:
+    """Return all signals of a stream whose nameless calls are named `id-0`, `id-1` and so on."""
+    numbers = iter(range(100))
+    decoder = GeminiDecoder(lambda: f"id-{next(numbers)}")
+    signals = [signal for item in events for signal in decoder.feed(json.dumps(item).encode())]
+    return [*signals, decoder.end()]
+
+
+def _answer(signals: Sequence[Signal]) -> Answer:
+    collector = Collector()
+    answers = [collector.add(signal) for signal in signals if not isinstance(signal, Failure)]  # type: ignore[arg-type]
+    assert answers[-1] is not None
+    return answers[-1]
 
 
 def _failure_of(heard: Heard) -> Failure:
@@ -103,23 +124,195 @@ def test_several_text_parts_are_one_text() -> None:
     assert _plain(_event({"text": "a"}, {"text": "b"}, {"text": ""}, reason="STOP")).text == "ab"
 
 
+def test_empty_text_is_progress_and_no_signal() -> None:
+    """A worker sees that something came, and a reader nothing."""
+    assert list(gemini.WIRE.decoder().feed(json.dumps(_event({"text": ""})).encode())) == []
+
+
+def test_grounding_and_other_company_of_an_answer_change_nothing() -> None:
+    """Fields that nobody asked for stand beside it."""
+    event = _event(TEXT, reason="STOP", modelVersion="m", responseId="r", usageMetadata={})
+    event["candidates"][0] |= {"groundingMetadata": {"a": [1]}, "finishMessage": "m", "avgLogprobs": -1}  # type: ignore[index]
+
+    assert _plain(event) == Heard("Hello", Finish(FinishReason.STOP))
+
+
+def test_events_end_in_crlf_and_hold_line_separators() -> None:
+    """Splitting at LF LF would never fire, and at U+2028 in the middle of JSON; both stand in real streams."""
+    answer = json.dumps(_event({"text": "a\u2028b\x85c"}, reason="STOP"), ensure_ascii=False).encode()
+
+    assert hear(gemini.WIRE, [b"data: " + answer + b"\r\n\r\n"]).text == "a\u2028b\x85c"
+
+
 def test_thoughts_are_never_text() -> None:
-    """Parts marked as thought are progress, and nothing else."""
-    heard = _stream(_event(THOUGHT), _event(THOUGHT, TEXT), _event({"text": ""}, reason="STOP"))
+    """Parts marked as thought are thoughts, wherever they stand, and empty ones are nothing."""
+    empty = {"text": "", "thought": True}
 
-    assert heard == Heard("Hello", Finish(FinishReason.STOP))
+    signals = _signals(_event(THOUGHT), _event(THOUGHT, empty, TEXT), _event({"text": ""}, reason="STOP"))
+
+    assert signals == [
+        Thought("Let me think."),
+        Thought("Let me think."),
+        Delta("Hello"),
+        Finish(FinishReason.STOP),
+    ]
 
 
-def test_thoughts_are_an_empty_sequence_of_signals() -> None:
-    """A worker sees progress, no empty text."""
-    assert list(gemini.WIRE.decoder().feed(json.dumps(_event(THOUGHT)).encode())) == []
-
-
-def test_signatures_on_a_text_part_change_nothing() -> None:
-    """A signature may ride on text, or on an empty text at the end."""
+def test_a_signature_on_text_follows_it() -> None:
+    """It proves the thoughts behind the text, and is not a part of it."""
     signed = {"text": "Hi", "thoughtSignature": "EsoG+/=="}
 
-    assert _stream(_event(signed), _event({"text": "", "thoughtSignature": "x"}, reason="STOP")).text == "Hi"
+    assert _signals(_event(signed, reason="STOP")) == [
+        Delta("Hi"),
+        Thought("", "EsoG+/=="),
+        Finish(FinishReason.STOP),
+    ]
+
+
+@pytest.mark.parametrize("last", [{"text": "", "thoughtSignature": "x+/"}, {"thoughtSignature": "x+/"}])
+def test_a_signature_may_ride_on_nothing_at_the_end(last: Mapping[str, object]) -> None:
+    """As it does in streams, with an empty text or, as empty values may be left out, without."""
+    signals = _signals(_event(THOUGHT), _event(TEXT), _event(last, reason="STOP"))
+
+    assert signals[2:] == [Thought("", "x+/"), Finish(FinishReason.STOP)]
+    assert _answer(signals).blocks == (Thinking("Let me think."), Text("Hello"), Thinking("", "x+/"))
+
+
+def test_signed_thoughts_keep_their_signature() -> None:
+    """It ends them."""
+    signals = _signals(_event(THOUGHT), _event({**THOUGHT, "thoughtSignature": "s"}, TEXT, reason="STOP"))
+
+    assert _answer(signals).blocks == (Thinking("Let me think.Let me think.", "s"), Text("Hello"))
+
+
+def test_the_signature_of_code_that_was_run_is_let_go() -> None:
+    """The code is not passed on, so nothing could be given back with it."""
+    ran = {"executableCode": {"language": "PYTHON", "code": "1+1"}, "thoughtSignature": "s"}
+    outcome = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "2"}}
+
+    assert _signals(_event(ran, {"text": ""}), _event(outcome), _event(TEXT, reason="STOP")) == [
+        Delta("Hello"),
+        Finish(FinishReason.STOP),
+    ]
+
+
+def test_calls_come_whole_with_growing_positions() -> None:
+    """Several in one event, several events: the position counts on, and so do text and thoughts around them."""
+    first = {"functionCall": {"name": "f", "args": {"x": [1.50, "é"]}}, "thoughtSignature": "s"}
+    second = {"functionCall": {"id": "w71i0cbt", "name": "g"}}
+
+    signals = _signals(_event(TEXT, first, second), _event(CALL), _event({"text": ""}, reason="STOP"))
+
+    assert signals == [
+        Delta("Hello"),
+        CallDelta(0, "id-0", "f", '{"x":[1.5,"\\u00e9"]}', "s"),
+        CallDelta(1, "w71i0cbt", "g", "{}"),
+        CallDelta(2, "id-1", "f", "{}"),
+        Finish(FinishReason.TOOL_CALLS),
+    ]
+    assert _answer(signals).calls == [
+        ToolCall("id-0", "f", '{"x":[1.5,"\\u00e9"]}', "s"),
+        ToolCall("w71i0cbt", "g", "{}"),
+        ToolCall("id-1", "f", "{}"),
+    ]
+
+
+def test_the_signature_of_parallel_calls_is_on_the_first_one() -> None:
+    """Each keeps what it came with: none, where it came with none."""
+    signed = {**CALL, "thoughtSignature": "s"}
+
+    calls = _answer(_signals(_event(signed, CALL, reason="STOP"))).calls
+
+    assert [call.signature for call in calls] == ["s", None]
+
+
+@pytest.mark.parametrize("args", [None, {}])
+def test_a_call_may_come_without_arguments(args: object) -> None:
+    """Empty or missing, they are an empty object."""
+    answer = _answer(_signals(_event({"functionCall": {"name": "f", "args": args}}, reason="STOP")))
+
+    assert answer.calls == [ToolCall("id-0", "f", "{}")]
+
+
+def test_the_arguments_of_a_plain_answer_lose_their_spaces_only() -> None:
+    """Numbers and escapes stay as they were written."""
+    body = b"""{"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {
+      "x": 1.50e3,  "y": "a b \\u00e9"
+    }}}]}, "finishReason": "STOP"}]}"""
+
+    (call,) = GeminiDecoder().feed(body)
+
+    assert isinstance(call, CallDelta)
+    assert call.arguments == '{"x":1.50e3,"y":"a b \\u00e9"}'
+
+
+def test_calls_without_an_id_get_different_ones() -> None:
+    """Older models give none, and clients find their results by it."""
+    event = json.dumps(_event(*[CALL] * 50, reason="STOP")).encode()
+
+    ids = [signal.id for _ in range(20) for signal in GeminiDecoder().feed(event) if isinstance(signal, CallDelta)]
+
+    assert len(set(ids)) == len(ids) == 1000
+    assert all(each is not None and each.startswith("call_") and len(each) == 29 for each in ids)
+
+
+def test_a_call_whose_arguments_cannot_be_read_is_a_failure() -> None:
+    """A tool is not called with something else; nothing follows, and the text of the answer is not shown."""
+    body = (
+        b'{"candidates":[{"content":{"parts":[{"text":"my diary"},{"functionCall":{"name":"f","args":{"a":"\xff"}}},'
+        b'{"text":"more"}]},"logprobsResult":{"chosenCandidates":[{"token":"a"}]},"finishReason":"STOP"}]}'
+    )
+
+    decoder = GeminiDecoder()
+    *before, failure = decoder.feed(body)
+
+    assert before == [Delta("my diary")]
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureClass.TRANSIENT
+    assert "diary" not in failure.message
+    assert decoder.end() is failure
+
+
+def test_probabilities_are_told_as_openai_does() -> None:
+    """What was chosen and what else was probable, each with its bytes; they follow their text."""
+    result = {
+        "chosenCandidates": [
+            {"token": "Hé", "tokenId": 1, "logProbability": -0.5},
+            {"token": "llo", "logProbability": 0},
+        ],
+        "topCandidates": [
+            {"candidates": [{"token": "Hé", "logProbability": -0.5}, {"token": "Ho", "logProbability": -2}]}
+        ],
+        "logProbabilitySum": -0.5,
+    }
+    event = _event(TEXT, reason="STOP")
+    event["candidates"][0]["logprobsResult"] = result  # type: ignore[index]
+
+    text, logprobs, _ = _signals(event)
+
+    assert text == Delta("Hello")
+    assert isinstance(logprobs, Logprobs)
+    assert json.loads(bytes(logprobs.content)) == [
+        {
+            "token": "Hé",
+            "logprob": -0.5,
+            "bytes": [72, 195, 169],
+            "top_logprobs": [
+                {"token": "Hé", "logprob": -0.5, "bytes": [72, 195, 169]},
+                {"token": "Ho", "logprob": -2.0, "bytes": [72, 111]},
+            ],
+        },
+        {"token": "llo", "logprob": 0.0, "bytes": [108, 108, 111], "top_logprobs": []},
+    ]
+
+
+@pytest.mark.parametrize("result", [None, {}, [], {"chosenCandidates": "a"}])
+def test_probabilities_that_cannot_be_read_do_not_spoil_the_answer(result: object) -> None:
+    """The text is what counts."""
+    event = _event(TEXT, reason="STOP")
+    event["candidates"][0]["logprobsResult"] = result  # type: ignore[index]
+
+    assert _signals(event) == [Delta("Hello"), Finish(FinishReason.STOP)]
 
 
 def test_a_blocked_prompt_is_a_content_filter() -> None:
@@ -213,6 +406,12 @@ def test_function_calls_end_as_tool_calls() -> None:
         FinishReason.TOOL_CALLS
     )
     assert _plain(_event(TEXT, CALL, reason="STOP")) == Heard("Hello", Finish(FinishReason.TOOL_CALLS))
+
+
+@pytest.mark.parametrize("reason", ["TOO_MANY_TOOL_CALLS", "UNEXPECTED_TOOL_CALL", "OTHER"])
+def test_a_miscarriage_behind_calls_is_an_end(reason: str) -> None:
+    """The calls have been told already."""
+    assert _stream(_event(CALL, reason=reason)).end == Finish(FinishReason.TOOL_CALLS)
 
 
 def test_a_function_call_cut_off_by_length_ends_by_length() -> None:

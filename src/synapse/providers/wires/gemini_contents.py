@@ -85,7 +85,7 @@ class _Talk:
         self._say(_MODEL, _with_lone_signatures(said))
         self._after_calls = len(self.turns)
         for part in parts:
-            if isinstance(part, ToolCall):
+            if isinstance(part, ToolCall) and part.id:
                 self._names[part.id] = part.name
                 self._order.setdefault(part.id, len(self._order))
 
