@@ -21,6 +21,7 @@ from synapse.server.http.openai import errors as openai_errors
 from synapse.server.http.openai.chat import ChatApi
 from synapse.server.http.openai.embeddings import EmbeddingsApi
 from synapse.server.http.openai.models import ModelsApi
+from synapse.server.http.openai.responses import ResponsesApi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,6 +59,7 @@ class HttpApp:
         embeddings = EmbeddingsApi(intake)
         messages = MessagesApi(intake, keepalive_seconds=keepalive_seconds)
         models = ModelsApi(intake, created=int(time.time()))
+        responses = ResponsesApi(intake, keepalive_seconds=keepalive_seconds)
         self._service = service
         self._routes: dict[str, dict[str, Route]] = {
             "/generate": {"POST": native.generate},
@@ -69,6 +71,7 @@ class HttpApp:
             "/v1/models": {"GET": models.all, "HEAD": models.all},
             "/v1/chat/completions": {"POST": chat.completions},
             "/v1/embeddings": {"POST": embeddings.create},
+            "/v1/responses": {"POST": responses.create},
             "/v1/messages": {"POST": messages.create},
             "/v1/messages/count_tokens": {"POST": messages.count_tokens},
         }
