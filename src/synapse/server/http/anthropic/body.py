@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.request import Message, Reasoning, Request, ResponseFormat, Sampling, Text
@@ -40,7 +41,7 @@ class DisabledThinking(msgspec.Struct, tag_field="type", tag="disabled"):
 class JsonFormat(msgspec.Struct, tag_field="type", tag="json_schema"):
     """JSON that keeps to a schema."""
 
-    schema: msgspec.Raw
+    schema: Raw
 
 
 class OutputConfig(msgspec.Struct):
@@ -70,10 +71,10 @@ class CountBody(Wishes, kw_only=True):
     """What `output_config.format` was before."""
     cache_control: CacheControl | None = None
     """A mark behind the last block."""
-    container: msgspec.Raw | None = None
-    mcp_servers: msgspec.Raw | None = None
-    context_management: msgspec.Raw | None = None
-    inference_geo: msgspec.Raw | None = None
+    container: Raw | UnsetType = UNSET
+    mcp_servers: Raw | UnsetType = UNSET
+    context_management: Raw | UnsetType = UNSET
+    inference_geo: Raw | UnsetType = UNSET
 
 
 class MessagesBody(CountBody, kw_only=True):

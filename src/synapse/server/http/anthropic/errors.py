@@ -67,6 +67,8 @@ NAMES: Final[Mapping[str, str]] = {
     "documents": "messages",
 }
 """What the service calls a field, and what it is here."""
+_LONGEST_SLEEP = 120.0
+"""Seconds. The official clients sleep as long as `Retry-After` says, hours too, and their callers hear nothing."""
 _UNKNOWN = re.compile(r"^(?P<field>\S*): Invalid value '(?P<value>[^']*)'$")
 _BLOCKS = "text, image, document, tool_result of the user's; text, thinking, redacted_thinking, tool_use of the model's"
 _KNOWN: Final[Mapping[str, str]] = {
@@ -105,10 +107,16 @@ async def fail(error: SynapseError, send: Send, request_id: str | None = None) -
     """Answer with an error. Without the id of a task there is one of the request alone: clients report it."""
     request_id = request_id or new_request_id()
     headers: Headers = [*error_headers(error), id_header(request_id)]
-    retry = ROWS[error.code].retry
+    retry = _to_be_retried(error)
     if retry is not None:
         headers.append((b"x-should-retry", b"true" if retry else b"false"))
     await respond(send, error.row.http, error_json(error, request_id), headers)
+
+
+def _to_be_retried(error: SynapseError) -> bool | None:
+    if error.retry_after is not None and error.retry_after > _LONGEST_SLEEP:
+        return False
+    return ROWS[error.code].retry
 
 
 def id_header(request_id: str) -> tuple[bytes, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.tools import Tool, ToolChoice, ToolMode
@@ -24,7 +25,7 @@ class ToolBody(msgspec.Struct):
     name: str | None = None
     type: str | None = None
     description: str | None = None
-    input_schema: msgspec.Raw | None = None
+    input_schema: Raw | UnsetType = UNSET
     """A JSON Schema of an object."""
     strict: bool | None = None
     cache_control: CacheControl | None = None
@@ -89,7 +90,7 @@ def _tool(given: ToolBody, field: str) -> Tool:
     if not given.name:
         raise _wrong(f"{field}.name", "it is required")
     schema = given.input_schema
-    if schema is None or bytes(schema)[:1] != b"{":
+    if schema is UNSET or bytes(schema)[:1] != b"{":
         raise _wrong(f"{field}.input_schema", "expected a JSON Schema, an object")
     return Tool(given.name, given.description, schema.copy(), given.strict, cache_of(given.cache_control))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import UNSET
+
 from synapse.domain.errors import UnsupportedParameter
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def leave_out(body: CountBody, *, drop: bool) -> tuple[str, ...]:
     left_out = []
     for name, hint in PARAMETERS.items():
         value = getattr(body, name)
-        if value is None or bytes(value) in _NOTHING:
+        if value is UNSET or bytes(value) in _NOTHING:
             continue
         if not drop:
             raise UnsupportedParameter(f"{name}: Synapse does not pass it on; {hint}", field=name)
