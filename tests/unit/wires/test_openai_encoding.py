@@ -15,7 +15,7 @@ PNG = Image("image/png", b"\x89PNG\r\n\x1a\n\xff")
 
 
 def _body(request: Request) -> object:
-    return msgspec.json.decode(openai.encode(request, "author/model:free", KEY).body)
+    return msgspec.json.decode(openai.WIRE.encode(request, "author/model:free", KEY).body)
 
 
 def test_a_prompt_is_one_message_as_a_plain_string() -> None:
@@ -28,7 +28,7 @@ def test_a_prompt_is_one_message_as_a_plain_string() -> None:
 
 def test_the_path_goes_behind_a_base_url_with_its_version() -> None:
     """`/v1` belongs to the base URL."""
-    assert openai.encode(prompt_request("code", "Hi"), "m", KEY).path == "/chat/completions"
+    assert openai.WIRE.encode(prompt_request("code", "Hi"), "m", KEY).path == "/chat/completions"
 
 
 def test_streams_ask_for_usage() -> None:
@@ -45,11 +45,11 @@ def test_the_key_is_a_bearer_token() -> None:
     """Without a credential (a local server) there is no such header."""
     request = prompt_request("code", "Hi")
 
-    assert openai.encode(request, "m", KEY).headers == {
+    assert openai.WIRE.encode(request, "m", KEY).headers == {
         "content-type": "application/json",
         "authorization": "Bearer sk-a-key",
     }
-    assert openai.encode(request, "m", None).headers == {"content-type": "application/json"}
+    assert openai.WIRE.encode(request, "m", None).headers == {"content-type": "application/json"}
 
 
 def test_all_sampling_reaches_the_server() -> None:

@@ -150,6 +150,8 @@ def _heard_in_chat(name: str, answers: list[Json]) -> Heard:
         thinking_tokens=(counts.get("completion_tokens_details") or {}).get("reasoning_tokens", 0),
         cached_tokens=details.get("cached_tokens") or counts.get("prompt_cache_hit_tokens", 0),
         total_tokens=counts.get("total_tokens", 0),
+        cache_write_tokens=details.get("cache_write_tokens", 0),
+        cost=counts.get("cost"),
     )
     return Heard(text, Finish(FinishReason(reason), usage))
 
