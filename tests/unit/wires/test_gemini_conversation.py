@@ -290,6 +290,21 @@ def test_steps_of_calls_and_results_alternate() -> None:
     assert given(sent[4][1][0]) == ("b", {"output": "2"})
 
 
+def test_ids_that_come_again_stand_where_they_stand_now() -> None:
+    """Some clients number the calls of each turn anew."""
+    one, two = call("a", id="1"), call("b", id="2")
+    sent = turns(
+        user("Hi"),
+        assistant(one, two),
+        user(ToolResult("1", ()), ToolResult("2", ())),
+        assistant(two, one),
+        user(ToolResult("1", ()), ToolResult("2", ())),
+    )
+
+    assert [part["functionResponse"]["id"] for part in sent[2][1]] == ["1", "2"]
+    assert [part["functionResponse"]["id"] for part in sent[4][1]] == ["2", "1"]
+
+
 def test_the_name_of_a_function_is_looked_up() -> None:
     """It is required: that of the call, else the result's own, else the id, for want of anything better."""
     sent = turns(
@@ -449,6 +464,14 @@ def test_thoughts_that_another_provider_signed_are_not_sent(foreign: str) -> Non
         (_, parts) = turns(user("Hi"), assistant(Thinking(text, foreign), "Hello"))[1]
 
         assert parts == [{"text": "Hello"}]
+
+
+@pytest.mark.parametrize("signature", [SIGNATURE, URL_SAFE, "CAESBg==", "CgQIAQ==", "sig", "Ä", "CgEBCA=="])
+def test_thoughts_whose_signature_looks_like_nobody_elses_are_sent(signature: str) -> None:
+    """It is opaque: what is not known to be another provider's is believed."""
+    (_, parts) = turns(user("Hi"), assistant("Hello", Thinking("", signature)))[1]
+
+    assert parts[1:] == [{"text": "", "thoughtSignature": signature}]
 
 
 def test_sealed_thoughts_are_not_sent() -> None:

@@ -31,7 +31,10 @@ TOOLS = (Tool("f"),)
 
 
 def _refused(request: Request, model: str = "gemini-2.5-flash") -> dict[str, str]:
-    return {each.parameter: each.hint for each in gemini.WIRE.unsupported(request, model)}
+    found = gemini.WIRE.unsupported(request, model)
+    refused = {each.parameter: each.hint for each in found}
+    assert len(refused) == len(found), "a name is told twice"
+    return refused
 
 
 def _asking(**fields: object) -> Request:
