@@ -68,17 +68,17 @@ def test_how_words_are_picked(fields: dict[str, object], expected: Sampling) -> 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"reasoning_effort": "low"}, Reasoning("low")),
+        ({"reasoning_effort": "low"}, Reasoning("low", show=True)),
         ({"reasoning_effort": "none"}, Reasoning("none")),
-        ({"reasoning": {"effort": "xhigh"}}, Reasoning("xhigh")),
+        ({"reasoning": {"effort": "xhigh"}}, Reasoning("xhigh", show=True)),
         ({"reasoning": {"max_tokens": 2000, "exclude": True}}, Reasoning(budget=2000, show=False)),
-        ({"reasoning": {"enabled": True}, "reasoning_effort": "max"}, Reasoning("max")),
+        ({"reasoning": {"enabled": True}, "reasoning_effort": "max"}, Reasoning("max", show=True)),
         ({"reasoning": {"enabled": False}}, Reasoning("none")),
         ({"reasoning": {"exclude": False}}, Reasoning(show=True)),
     ],
 )
 def test_how_much_to_think(fields: dict[str, object], expected: Reasoning) -> None:
-    """In OpenAI's words and in OpenRouter's."""
+    """In OpenAI's words and in OpenRouter's; thoughts that are asked for are to be shown."""
     assert request(**fields).reasoning == expected
 
 

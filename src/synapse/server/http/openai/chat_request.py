@@ -175,16 +175,17 @@ def _response_format(body: ChatBody) -> ResponseFormat | None:
 
 
 def _reasoning(body: ChatBody) -> Reasoning | None:
+    """Read how much to think. Who asks for thinking is shown the thoughts, as far as the provider shows them."""
     options = body.reasoning
     if options is None:
-        return None if body.reasoning_effort is None else Reasoning(_effort("reasoning_effort", body.reasoning_effort))
+        if body.reasoning_effort is None:
+            return None
+        options = ReasoningOptions(_effort("reasoning_effort", body.reasoning_effort))
     effort = "none" if options.enabled is False else options.effort or body.reasoning_effort
     _check("reasoning.max_tokens", options.max_tokens, 0, _MOST_TOKENS, "a whole number, 0 or more")
-    return Reasoning(
-        None if effort is None else _effort("reasoning.effort", effort),
-        options.max_tokens,
-        None if options.exclude is None else not options.exclude,
-    )
+    if effort is not None:
+        _effort("reasoning.effort", effort)
+    return Reasoning(effort, options.max_tokens, None if effort == "none" else not options.exclude)
 
 
 def _effort(field: str, given: str) -> str:
