@@ -136,11 +136,13 @@ class Account:
             return ANSWER
         return at if self.slow_start.over else max(at, self.slow_start.opens_at(self.requests, now))
 
-    def changes_at(self, now: float) -> float:
+    def frees_at(self, now: float) -> float:
         """Return when more may be used than now though nothing is answered; after now."""
         self.expire(now)
-        opens_at = self.closed_until if self.closed_until > now else NEVER
-        return min(opens_at, self.day_ends, self.charges[0].at + SPAN if self.charges else NEVER)
+        instants = [self.day_ends, self.closed_until, self.charges[0].at + SPAN if self.charges else NEVER]
+        if not self.slow_start.over:
+            instants.append(self.slow_start.opens_at(self.requests, now))
+        return min([instant for instant in instants if instant > now])
 
     def _freed_at(self, requests: int, tokens: int) -> float:
         """Return when so many requests and tokens have left the minute's window."""

@@ -200,9 +200,12 @@ class ModelPool:
 
     def changes_at(self, now: float) -> float:
         """Return when to look again whether batch work may go on, while it leaves the rest to others; after now."""
+        return min(self.frees_at(now), self._demand[Measure.CONCURRENCY].changes_at(now))
+
+    def frees_at(self, now: float) -> float:
+        """Return when more may be used than now though nothing is answered; after now."""
         alive = [carrier for carrier in self.carriers if carrier.project.alive]
-        changes = [account.changes_at(now) for carrier in alive for account in carrier.accounts]
-        return min([self._demand[Measure.CONCURRENCY].changes_at(now), *changes])
+        return min([account.frees_at(now) for carrier in alive for account in carrier.accounts], default=NEVER)
 
 
 def demand_of_each() -> dict[Measure, Demand]:

@@ -36,7 +36,8 @@ _MEMORY = 0.2
 class Scheduler(Generic[T]):
     """What waits, and when it may go: plain functions of this state and `now`, UTC seconds.
 
-    A lane for whose next item there is no permit sleeps until its windows open, or something happens to it.
+    A lane for whose next item there is no permit sleeps until its windows open, for that or for a smaller one behind
+    it, or something happens to it.
     """
 
     def __init__(self, ledgers: Mapping[str, Ledger], *, interactive_reserve: float = 0.2) -> None:
@@ -45,7 +46,7 @@ class Scheduler(Generic[T]):
         self.lanes: Lanes[T] = Lanes()
         self._reserve = interactive_reserve
         self._asleep: dict[Lane, float] = {}
-        self._dozed: list[Lane] = []
+        self._dozed: dict[Lane, float] = {}
         self._blocked: dict[Lane, int] = {}
         """Sleeping lanes whose next item is only too large, and its tokens."""
         self._demand = Demand(MINUTE)
@@ -124,11 +125,19 @@ class Scheduler(Generic[T]):
     # --- sleep
 
     def _sleep(self, item: T, now: float) -> None:
-        lane = item.task.lane
-        task = item.task
+        task, lane = item.task, item.task.lane
         opens_at = self.ledgers[task.provider].opens_at(task.model, item.tokens, task.band, now)
-        self._asleep[lane] = max(opens_at, now + _AGAIN)
-        self._dozed.append(lane)
+        self._asleep[lane] = max(now + _AGAIN, min(opens_at, self._beside_at(item, now)))
+        self._dozed[lane] = opens_at
+
+    def _beside_at(self, head: T, now: float) -> float:
+        """Return when to look again for one that is small enough to go before a large one."""
+        task, lane = head.task, head.task.lane
+        ledger = self.ledgers[task.provider]
+        opens_at = ledger.opens_at(task.model, 1, task.band, now)
+        if opens_at > now:
+            return opens_at
+        return ledger.pool(task.model).frees_at(now) if self.lanes.size(lane) > 1 else NEVER
 
     def starts_at(self, item: T, now: float) -> float:
         """Return when an item may go if it is next: past is now, `ANSWER` at some answer, `NEVER` never."""
@@ -150,11 +159,11 @@ class Scheduler(Generic[T]):
         return min([opens_at for opens_at in self._asleep.values() if opens_at < ANSWER], default=NEVER)
 
     def dozed(self) -> Iterator[tuple[Lane, float]]:
-        """Give the lanes that have gone to sleep since this was last asked, and when they open."""
-        dozed, self._dozed = self._dozed, []
-        for lane in dict.fromkeys(dozed):
+        """Give the lanes that have gone to sleep since this was last asked, and when they open for who is next."""
+        dozed, self._dozed = self._dozed, {}
+        for lane, opens_at in dozed.items():
             if lane in self._asleep and lane in self.lanes:
-                yield lane, self._asleep[lane]
+                yield lane, opens_at
 
     # --- what has ended
 
