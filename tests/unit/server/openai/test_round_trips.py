@@ -11,8 +11,25 @@ from hypothesis import strategies as st
 
 from synapse.domain.answer import Answer, Block
 from synapse.domain.events import CallDelta, Delta, Event, Finish, FinishReason, Thought
-from synapse.domain.request import Message, Part, Request, Role, Text, Thinking, ToolCall, prompt_request
+from synapse.domain.request import (
+    Image,
+    ImageUrl,
+    Message,
+    Part,
+    Reasoning,
+    Request,
+    ResponseFormat,
+    Role,
+    Sampling,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    prompt_request,
+)
 from synapse.domain.task import Task
+from synapse.domain.tools import Tool, ToolChoice, ToolMode
+from synapse.providers.wires.openai import WIRE
 from synapse.server.http.openai.chat_answer import encode_answers
 from synapse.server.http.openai.chat_request import chat_request, decode_body
 from synapse.server.http.openai.chat_stream import ChatStream
@@ -142,3 +159,70 @@ def test_plain_messages_are_read_as_they_were_written(found: list[Message]) -> N
     heard = chat_request(decode_body(msgspec.json.encode({"model": "m", "messages": turns})))
 
     assert heard == Request("m", tuple(found))
+
+
+finite = st.floats(0, 1, width=32)
+pictures = st.binary(max_size=9).map(lambda rest: Image("image/png", b"\x89PNG\r\n\x1a\n" + rest))
+said = st.lists(
+    st.builds(Text, words) | pictures | st.builds(ImageUrl, words.map(lambda path: f"https://example.com/{path}")),
+    min_size=1,
+    max_size=3,
+)
+asking = st.builds(Message, st.just(Role.USER), said.map(tuple), st.none() | words)
+schemas = st.dictionaries(words, st.integers(), max_size=2).map(lambda each: msgspec.Raw(msgspec.json.encode(each)))
+tools = st.lists(st.builds(Tool, words, st.none() | words, schemas, st.none() | st.booleans()), max_size=2)
+
+
+@st.composite
+def calling(draw: st.DrawFn) -> tuple[Message, Message]:
+    """Draw tool calls and what they gave back."""
+    calls = [
+        ToolCall(f"call_{index}", draw(words), draw(objects), draw(st.none() | words))
+        for index in range(draw(st.integers(1, 3)))
+    ]
+    results = [ToolResult(call.id, (Text(draw(words)),), call.name) for call in draw(st.permutations(calls))]
+    text = draw(st.lists(st.builds(Text, words), max_size=1))
+    return Message(Role.ASSISTANT, (*text, *calls)), Message(Role.USER, tuple(results))
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """Draw a request that the format can carry; a model of Google's wants its proofs back over it."""
+    turns = draw(st.lists(plain.map(lambda one: (one,)) | asking.map(lambda one: (one,)) | calling(), min_size=1))
+    known = tuple(draw(tools))
+    mode = draw(st.sampled_from(ToolMode))
+    only = (draw(st.sampled_from(known)).name,) if known and mode is ToolMode.REQUIRED else ()
+    return Request(
+        "gemini",
+        tuple(message for turn in turns for message in turn),
+        draw(
+            st.builds(
+                Sampling,
+                *[st.none() | finite] * 2,
+                *[st.none() | st.integers(1, 100)] * 2,
+                st.lists(words, max_size=3).map(tuple),
+                st.none() | st.integers(-(2**63) + 1, 2**63 - 1),
+                *[st.none() | finite] * 2,
+                st.none() | st.integers(0, 20),
+            )
+        ),
+        draw(st.booleans()),
+        known,
+        draw(st.none() | st.builds(ToolChoice, st.just(mode), st.just(only), st.booleans())) if known else None,
+        draw(st.none() | st.just(ResponseFormat()) | st.builds(ResponseFormat, schemas, words, st.none() | words)),
+        draw(st.sampled_from([None, Reasoning("none"), Reasoning("low", show=True)])),
+        safety_user=draw(st.none() | words),
+    )
+
+
+@given(requests())
+def test_what_is_sent_to_a_provider_of_this_dialect_is_read_as_it_was_meant(request: Request) -> None:
+    """Another Synapse may be that provider."""
+    written = WIRE.encode(request, "gemini", None).body
+
+    assert _plain(chat_request(decode_body(written))) == _plain(request)
+
+
+def _plain(request: Request) -> object:
+    """Return a request in a form that can be compared, schemas included."""
+    return msgspec.json.decode(msgspec.json.encode(request))
