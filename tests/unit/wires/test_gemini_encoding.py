@@ -97,6 +97,16 @@ def test_all_sampling_reaches_gemini() -> None:
     }
 
 
+def test_sampling_is_sent_to_models_that_take_no_notice_of_it() -> None:
+    """Gemini 3.6 Flash and its like ignore temperature, top_p and top_k: whether they refuse them is theirs to say."""
+    sampling = Sampling(temperature=0.2, top_p=0.9, top_k=40)
+
+    sent = _body(_asking(sampling=sampling), "gemini-3.6-flash")
+
+    assert sent["generationConfig"] == {"temperature": 0.2, "topP": 0.9, "topK": 40}
+    assert gemini.WIRE.unsupported(_asking(sampling=sampling), "gemini-3.6-flash") == ()
+
+
 def test_logprobs_of_no_others_are_asked_for_without_a_number() -> None:
     """Gemini knows numbers of others from 1 on."""
     assert _body(_asking(sampling=Sampling(logprobs=0)))["generationConfig"] == {"responseLogprobs": True}

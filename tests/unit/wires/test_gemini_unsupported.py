@@ -85,6 +85,12 @@ def test_calls_one_at_a_time_cannot_be_had() -> None:
     assert _refused(_asking(tools=TOOLS, tool_choice=ToolChoice(ToolMode.NONE, parallel=False))) == {}
 
 
+def test_a_call_cannot_be_demanded_without_tools() -> None:
+    """To leave it to the model, or to forbid it, means nothing there."""
+    assert list(_refused(_asking(tool_choice=ToolChoice(ToolMode.REQUIRED)))) == ["tool_choice"]
+    assert _refused(_asking(tool_choice=ToolChoice(ToolMode.NONE))) == {}
+
+
 def test_more_than_five_stop_sequences_are_too_many() -> None:
     """The hint says how many work."""
     assert _refused(_asking(sampling=Sampling(stop=("a",) * 6))) == {"stop": "up to 5 of them do work; there are 6"}

@@ -28,6 +28,7 @@ _RANKS: Final[Mapping[str, int]] = {
 }  # fmt: skip
 _AS_LONG_AS_IT_LIKES: Final = -1
 _VALIDATED: Final = "VALIDATED"
+_NOTHING: Final = body.ThinkingConfig()
 
 
 def generation_config(request: Request, model: Traits) -> body.GenerationConfig | None:
@@ -94,9 +95,6 @@ def _thinking_config(reasoning: Reasoning, model: Traits) -> body.ThinkingConfig
         case None:
             return None
     return None if config == _NOTHING else config
-
-
-_NOTHING: Final = body.ThinkingConfig()
 
 
 def _budget(reasoning: Reasoning, limits: Budget) -> int | None:

@@ -46,18 +46,17 @@ def response(result: ToolResult, name: str, model: Traits) -> tuple[body.Part, l
 def _written(part: Part, model: Traits) -> body.Part | None:
     match part:
         case Text(text):
-            written = body.Part(text)
+            return body.Part(text)
         case ToolCall():
-            written = _call(part, model)
+            return _call(part, model)
         case Thinking(text, signature):
             return _thought(text, signature, model)
         case ImageUrl(url):
-            written = body.Part(file_data=body.FileData(url, image_type(url)))
+            return body.Part(file_data=body.FileData(url, image_type(url)))
         case ToolResult():
             return None
         case _:
-            written = body.Part(inline_data=_file(part))
-    return written
+            return body.Part(inline_data=_file(part))
 
 
 def _file(part: Image | Audio | Document) -> body.Blob:
@@ -76,8 +75,8 @@ def _image(part: Image) -> body.Blob:
 
 
 def _call(call: ToolCall, model: Traits) -> body.Part:
-    written = body.FunctionCall(call.name, _arguments(call.arguments), call.id or None)
-    return body.Part(function_call=written, thought_signature=_kept(call.signature, model))
+    made = body.FunctionCall(call.name, _arguments(call.arguments), call.id or None)
+    return body.Part(function_call=made, thought_signature=_kept(call.signature, model))
 
 
 def _thought(text: str, signature: str | None, model: Traits) -> body.Part | None:

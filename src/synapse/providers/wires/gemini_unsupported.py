@@ -40,6 +40,8 @@ def _all(request: Request, model: Traits) -> Iterator[Unsupported]:
     yield from _sampling(request, model)
     if request.tools:
         yield from _tools(request, model)
+    elif request.tool_choice is not None and request.tool_choice.mode is ToolMode.REQUIRED:
+        yield Unsupported("tool_choice", "it works where tools are given")
     if request.reasoning is not None and model.thinking is None and _thinks(request.reasoning):
         yield Unsupported("reasoning", "leave it out, or ask a model that thinks, such as gemini-2.5-flash")
     if request.extras:
