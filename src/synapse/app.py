@@ -167,6 +167,7 @@ def _ledger(plan: ProviderPlan, config: Config) -> Ledger:
         variables=plan.key_variables,
         quotas=plan.quotas,
         shared_models=plan.shared_models,
+        careful=plan.simulation is None,
         interactive_reserve=config.scheduling.interactive_reserve,
     )
     return Ledger(terms, plan.credentials, random=random.random)

@@ -44,7 +44,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str = ""
     finish_reason: str | None = None
-    usage: dict[str, int] | None = None
+    usage: dict[str, float | None] | None = None
     error: Problem | None = None
 
     @property

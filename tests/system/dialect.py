@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
     from synapse.testing.upstream import Call
 
-USAGE = {"input_tokens": 3, "output_tokens": 5, "thinking_tokens": 0, "cached_tokens": 0, "total_tokens": 8}
+USAGE = {
+    "input_tokens": 3,
+    "output_tokens": 5,
+    "thinking_tokens": 0,
+    "cached_tokens": 0,
+    "total_tokens": 8,
+    "cache_write_tokens": 0,
+    "cost": None,
+}
 """How the native API tells what every answer here took."""
 _OPENAI_USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 _GEMINI_USAGE = {"promptTokenCount": 3, "candidatesTokenCount": 5, "totalTokenCount": 8}

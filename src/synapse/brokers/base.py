@@ -179,7 +179,7 @@ class Broker(Protocol):
         """
 
     def hear(self, lease: Lease, headroom: Sequence[Headroom]) -> None:
-        """Take what the provider said of its limits beside the answer."""
+        """Take that the provider answers, and what it said of its limits beside the answer; there may be nothing."""
 
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """End the lease. State and last entry of the log change together. Harmless when the lease was lost."""

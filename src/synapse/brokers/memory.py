@@ -205,9 +205,12 @@ class MemoryBroker:
             await held.log.room()
 
     def hear(self, lease: Lease, headroom: Sequence[Headroom]) -> None:
-        """Take what the provider said of its limits beside the answer."""
+        """Take that the provider answers, and what it said of its limits beside the answer."""
         self._ledgers[lease.task.provider].hear(lease.permit, headroom, self._clock.now())
         self._on_change(urgent=False)
+        if lease.task.lane in self._scheduler.lanes:
+            self._scheduler.wake(lease.task.lane)
+            self._call_workers()
 
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """End the lease; state, last entry and ledger change together."""

@@ -193,8 +193,13 @@ class Account:
         self.running -= 1
         if charge.step is not None:
             self.slow_start.answered(charge.step, self.requests, now, accepted=accepted)
-        if accepted:
+        if accepted and charge.at > self.closed_at:
             self.strikes = 0
+
+    def heard(self, charge: Charge, now: float) -> None:
+        """Note that a request has begun to be answered: it was not refused."""
+        if charge.step is not None:
+            self.slow_start.answered(charge.step, self.requests, now, accepted=True)
 
     # --- what is learned
 

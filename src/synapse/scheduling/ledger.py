@@ -43,6 +43,11 @@ class Permit(msgspec.Struct, gc=False):
     """Whether it is the one request that an open circuit lets pass."""
 
     @property
+    def careful(self) -> bool:
+        """Whether it matters when the request begins to be answered."""
+        return any(charge.step is not None for charge in self.charges)
+
+    @property
     def spends_day(self) -> bool:
         """Whether it takes from a limit of a day, which is soon enough used up to be careful with."""
         return any(account.quota.rpd is not None for account in self.carrier.accounts)
@@ -62,6 +67,8 @@ class Terms(msgspec.Struct, frozen=True):
     """Those of models that are not among them."""
     shared_models: str = ""
     """The suffix of the models whose quota a project shares over all of them; empty: there are none."""
+    careful: bool = True
+    """Whether it starts slowly where limits are unknown; what is in this very process has none."""
     interactive_reserve: float = 0.2
     """The largest share of a quota that is kept from batch work."""
 
@@ -165,7 +172,9 @@ class Ledger:
         return []
 
     def hear(self, permit: Permit, headroom: Iterable[Headroom], now: float) -> None:
-        """Take what the provider said of its limits beside an answer."""
+        """Take that the provider answers, and what it said of its limits beside the answer."""
+        for account, charge in zip(permit.carrier.accounts, permit.charges, strict=True):
+            account.heard(charge, now)
         account = permit.carrier.accounts[-1]
         account.expire(now)
         for each in headroom:
@@ -277,7 +286,7 @@ class Ledger:
         if account is None:
             account = Account(project, scope, self._configured(scope), self.terms.zone)
             shared = self.terms.shared_models
-            if shared and scope != shared and scope.endswith(shared):
+            if not self.terms.careful or (shared and scope != shared and scope.endswith(shared)):
                 account.slow_start.over = True  # the shared account is careful for all of them
             self._accounts[project, scope] = account
         return account

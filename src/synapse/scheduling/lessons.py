@@ -104,11 +104,16 @@ def _limits(account: Account, permit: Permit, failure: Failure) -> list[News]:
 
 
 def _strike(account: Account, permit: Permit, failure: Failure, now: float, chance: float) -> list[News]:
-    """A refusal that explains nothing: a short rest, longer each time, then one probe."""
-    longest = min(_LONGEST_STRIKE, _FIRST_STRIKE * 2.0 ** min(account.strikes, 16))
-    account.strikes += 1
-    pause = max(longest * (0.5 + 0.5 * chance), min(failure.retry_after or 0.0, _LONGEST_HINT))
-    account.slow_start.restart(account.running)
+    """A refusal that explains nothing: a short rest, longer each time, then one probe.
+
+    Those that were on their way with it when it was heard tell nothing new.
+    """
+    pause = min(failure.retry_after or 0.0, _LONGEST_HINT)
+    if permit.charges[permit.carrier.accounts.index(account)].at > account.closed_at:
+        longest = min(_LONGEST_STRIKE, _FIRST_STRIKE * 2.0 ** min(account.strikes, 16))
+        account.strikes += 1
+        account.slow_start.restart(account.running)
+        pause = max(pause, longest * (0.5 + 0.5 * chance))
     return _close(account, _news("refused without a reason", permit, now + pause, failure), now)
 
 

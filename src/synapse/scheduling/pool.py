@@ -14,7 +14,7 @@ from synapse.scheduling.account import NEVER, Account
 from synapse.scheduling.breaker import Breaker
 from synapse.scheduling.demand import Demand
 from synapse.scheduling.quota import DAY, MINUTE
-from synapse.scheduling.slow_start import ANSWER
+from synapse.scheduling.slow_start import ACCEPTED_WITHIN, ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +79,11 @@ class Carrier(msgspec.Struct, gc=False, frozen=True, eq=False):
             account.expire(now)
             at = max(at, account.opens_at(tokens, now, requests))
         return at
+
+    def awaits_answer(self, opens_at: float, now: float) -> bool:
+        """Tell whether its opening is only that after which an answer is no longer waited for."""
+        soon = opens_at <= now + ACCEPTED_WITHIN
+        return soon and any([account.slow_start.awaits_answer for account in self.accounts])
 
     def headroom(self) -> float:
         """Return the share of the scarcest limit that is left."""
@@ -160,9 +165,11 @@ class ModelPool:
 
     def starts_at(self, tokens: int, now: float) -> float:
         """Return the same, but `ANSWER` where an answer may let a request go before any window opens."""
-        openings = [carrier.opens_at(tokens, now) for carrier in self.carriers]
-        first = min(openings, default=NEVER)
-        return ANSWER if first > now and ANSWER in openings else first
+        openings = [(carrier, carrier.opens_at(tokens, now)) for carrier in self.carriers]
+        first = min([at for _, at in openings], default=NEVER)
+        if first <= now:
+            return first
+        return ANSWER if any(at == ANSWER or carrier.awaits_answer(at, now) for carrier, at in openings) else first
 
     # --- what batch work leaves
 

@@ -16,6 +16,8 @@ _SOONER = 8
 """How much sooner than an answer a refusal comes, where answers take their time."""
 PROBED_WITHIN = 1.0
 """The same, where it must be certain."""
+ACCEPTED_WITHIN = 2.0
+"""Seconds of silence that show that a request is being answered: answers can take minutes."""
 FEW = 2
 """Requests that may be found too many at once while little is known."""
 _PART = 8
@@ -30,6 +32,8 @@ class Step(msgspec.Struct, gc=False):
 
     sent_at: float
     epoch: int
+    done: bool = False
+    """It has been answered, or it is known that it will be."""
     fresh: bool = True
     """It has not been answered, and is too young for its silence to tell anything."""
 
@@ -37,12 +41,25 @@ class Step(msgspec.Struct, gc=False):
 class SlowStart:
     """Lets a (project, model) whose limits are unknown find them at the cost of few refusals.
 
-    Two rules. In flight are at most as many requests as have been answered, and one: they double with each round trip,
-    like TCP's window (RFC 5681). And of those that go beyond what has ever been accepted within a window, only a few
-    may be so young that their refusal could still be on its way: a limit is overstepped by no more than these.
+    Two rules. Unanswered are at most as many requests as have been answered, and one: they double with each round trip,
+    like TCP's window (RFC 5681). One that has begun to be answered, or is silent for long, counts as answered. And of
+    those that go beyond what has ever been accepted within a window, only a few may be so young that their refusal
+    could still be on its way: a limit is overstepped by no more than these.
     """
 
-    __slots__ = ("_cautious", "_epoch", "_fastest", "_fresh", "_out", "_proven", "_resume", "_steps", "over", "safe")
+    __slots__ = (
+        "_cautious",
+        "_epoch",
+        "_fastest",
+        "_fresh",
+        "_out",
+        "_proven",
+        "_resume",
+        "_steps",
+        "_waiting",
+        "over",
+        "safe",
+    )
 
     def __init__(self, *, over: bool = False) -> None:
         """Begin with one request, or with no care at all."""
@@ -60,17 +77,26 @@ class SlowStart:
         self._fresh = 0
         self._steps: deque[Step] = deque()
         """The fresh ones, and some that are no longer."""
+        self._waiting: deque[Step] = deque()
+        """Those that are not done, and some that are."""
 
     @property
     def limit(self) -> int | None:
         """What a window seems to hold, where a refusal has shown that it holds no more."""
         return self.safe if self._cautious and not self.over else None
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the next request waits for an answer to one of those before it."""
+        return not self.over and self._out > self._proven
+
     def opens_at(self, used: int, now: float) -> float:
-        """Return when one more may be sent on top of those used of this window: past is now; `ANSWER` at the next."""
-        if self._out > self._proven:
-            return ANSWER
+        """Return when one more may be sent on top of those used of this window, if no answer lets it go sooner."""
         self._age(now)
+        while self._waiting and (self._waiting[0].done or self._waiting[0].sent_at + ACCEPTED_WITHIN <= now):
+            self._accept(self._waiting.popleft(), used)
+        if self._out > self._proven:
+            return self._waiting[0].sent_at + ACCEPTED_WITHIN
         if used < self.safe or self._fresh < self._wave():
             return -math.inf
         return next(step.sent_at for step in self._steps if step.fresh) + self._patience
@@ -79,24 +105,33 @@ class SlowStart:
         """Note a request."""
         step = Step(now, self._epoch)
         self._steps.append(step)
+        self._waiting.append(step)
         self._out += 1
         self._fresh += 1
         return step
 
     def answered(self, step: Step, used: int, now: float, *, accepted: bool) -> None:
-        """Note its answer; `used` is what the window holds without refused ones."""
+        """Note its answer, or that one has begun; `used` is what the window holds without refused ones."""
         if step.fresh:
             step.fresh = False
             self._fresh -= 1
-        if step.epoch != self._epoch:
-            return
-        self._out -= 1
-        if accepted:
+        if accepted and not step.done:
             self._fastest = min(self._fastest, now - step.sent_at)
-            self.safe = max(self.safe, used - self._out)
-            self._proven = max(self._proven + 1, self._resume)
-            self._resume = 0
-            self.over = self._proven >= ENOUGH and not self._cautious
+            self._accept(step, used)
+        elif not step.done:
+            step.done = True
+            self._out -= step.epoch == self._epoch
+
+    def _accept(self, step: Step, used: int) -> None:
+        """Count a request as accepted, if it is of this epoch and does not count yet."""
+        if step.done or step.epoch != self._epoch:
+            return
+        step.done = True
+        self._out -= 1
+        self.safe = max(self.safe, used - self._out)
+        self._proven = max(self._proven + 1, self._resume)
+        self._resume = 0
+        self.over = self._proven >= ENOUGH and not self._cautious
 
     def refused(self, used: int) -> None:
         """Note that a window was full, without having been told its size: what was accepted is what may be."""
@@ -108,6 +143,7 @@ class SlowStart:
         """Begin anew with one probe, after a refusal that explains nothing; then go on at half the pace."""
         self.over = False
         self._epoch += 1
+        self._waiting.clear()
         self._proven = self._out = 0
         self._resume = running // 2
 

@@ -63,6 +63,7 @@ class Attempt:
         self._broker = broker
         self._rules = rules
         self._shown = False
+        self._begun = False
 
     async def run(self) -> None:
         """Attempt the task and settle the lease, also when cancelled; cancellation is passed on."""
@@ -98,10 +99,18 @@ class Attempt:
                     if ending is not None:
                         return ending
                     dog.progress()
-                    if dog.stall != self._rules.stall_timeout:
-                        dog.expect(self._rules.stall_timeout)
+                    if not self._begun:
+                        self._begin(dog)
             return Failure(FailureClass.TRANSIENT, "the answer ended without saying so")
         return self._bitten(dog)
+
+    def _begin(self, dog: Watchdog) -> None:
+        """Note that the answer has begun: the rest of it must keep coming, and the request was not refused."""
+        self._begun = True
+        if dog.stall != self._rules.stall_timeout:
+            dog.expect(self._rules.stall_timeout)
+        if self.lease.permit.careful:
+            self._broker.hear(self.lease, ())
 
     @property
     def _patience(self) -> float:
