@@ -27,9 +27,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 ONE_SLOT = {"concurrency_multiplier": 1}
 
 
-def usage(message: pb.Response) -> dict[str, int]:
+def usage(message: pb.Response) -> dict[str, float | None]:
     """Return the usage of a message as plain numbers."""
-    return {name: getattr(message.usage, name) for name in USAGE}
+    cost = message.usage.cost if message.usage.HasField("cost") else None
+    return {**{name: getattr(message.usage, name) for name in USAGE}, "cost": cost}
 
 
 async def test_a_whole_answer_is_one_message(start: Start) -> None:

@@ -49,4 +49,6 @@ def _decode_usage(usage: pb.Usage) -> Usage:
         thinking_tokens=usage.thinking_tokens,
         cached_tokens=usage.cached_tokens,
         total_tokens=usage.total_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost=usage.cost if usage.HasField("cost") else None,
     )

@@ -42,18 +42,22 @@ class Request(_message.Message):
     def __init__(self, prompt: _Optional[str] = ..., model_code: _Optional[str] = ..., stream: _Optional[bool] = ..., config: _Optional[_Union[GenerationConfig, _Mapping]] = ..., images: _Optional[_Iterable[bytes]] = ..., max_wait: _Optional[float] = ..., timeout: _Optional[float] = ..., priority: _Optional[str] = ..., fallbacks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "total_tokens")
+    __slots__ = ("input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "total_tokens", "cache_write_tokens", "cost")
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     THINKING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     input_tokens: int
     output_tokens: int
     thinking_tokens: int
     cached_tokens: int
     total_tokens: int
-    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., thinking_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ...) -> None: ...
+    cache_write_tokens: int
+    cost: float
+    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., thinking_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., cost: _Optional[float] = ...) -> None: ...
 
 class Response(_message.Message):
     __slots__ = ("type", "chunk", "finish_reason", "usage", "task_id", "position", "eta_seconds", "model_code")

@@ -186,6 +186,9 @@ def _response(task: Task, text: str, finish: Finish | None = None) -> pb.Respons
         response.usage.thinking_tokens = usage.thinking_tokens
         response.usage.cached_tokens = usage.cached_tokens
         response.usage.total_tokens = usage.total_tokens
+        response.usage.cache_write_tokens = usage.cache_write_tokens
+        if usage.cost is not None:
+            response.usage.cost = usage.cost
     return response
 
 
