@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SynapseError,
         TimedOut,
         Unauthenticated,
+        UnsupportedParameter,
         WaitTooLong,
     )
     from synapse.domain.usage import Usage
@@ -56,6 +57,7 @@ __all__ = [
     "SynapseError",
     "TimedOut",
     "Unauthenticated",
+    "UnsupportedParameter",
     "Usage",
     "WaitTooLong",
     "__version__",
