@@ -286,16 +286,15 @@ class Account:
 
     def _use(self, measure: Measure) -> Use:
         limit, used = getattr(self.quota, measure), self.used(measure)
-        full = limit is not None and used >= limit
-        reopens_at = self._reopens_at(measure) if full else None
+        reopens_at = self._reopens_at(measure, limit) if limit is not None and used >= limit else None
         return Use(measure, used, limit, reopens_at if reopens_at is not None and reopens_at < ANSWER else None)
 
-    def _reopens_at(self, measure: Measure) -> float | None:
+    def _reopens_at(self, measure: Measure, limit: int) -> float | None:
         match measure:
             case Measure.RPM:
-                return self._freed_at(1, 0)
+                return self._freed_at(self.requests - limit + 1, 0)
             case Measure.TPM:
-                return self._freed_at(0, 1)
+                return self._freed_at(0, self.tokens - limit + 1)
             case Measure.CONCURRENCY:
                 return None
             case _:
