@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from synapse.service import Service
     from synapse.totals import CallerTotal
 
-Instant = datetime | str | None
-"""A time of day, UTC; "never"; or None."""
+Instant = str | None
+"""An instant, UTC, as RFC 3339 writes it; "never"; or None."""
 
 
 class UseData(msgspec.Struct):
@@ -118,4 +118,4 @@ def _instant(at: float | None) -> Instant:
     """Say when, as people read it."""
     if at is None:
         return None
-    return "never" if math.isinf(at) else datetime.fromtimestamp(at, UTC)
+    return "never" if math.isinf(at) else datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

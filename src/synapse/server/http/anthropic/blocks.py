@@ -88,7 +88,7 @@ class ToolUseBlock(msgspec.Struct, tag_field="type", tag="tool_use"):
 
     id: str
     name: str
-    input: msgspec.Raw = msgspec.Raw(b"{}")
+    input: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     """A JSON object."""
     signature: str | None = None
     """Synapse's own: the proof some providers want back with a call, as it stood in the answer."""

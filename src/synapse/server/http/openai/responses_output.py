@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,8 +12,6 @@ from synapse.domain.request import Text, Thinking, ToolCall
 from synapse.server.http.openai.parts import Extra, call_id, extra
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from synapse.domain.answer import Answer, Block
 
 
