@@ -56,13 +56,15 @@ async def test_keys_take_turns(start: Start) -> None:
 
 
 async def test_keys_are_used_alike_by_many_at_once(start: Start) -> None:
-    """Under load, too, every key carries its share."""
+    """Under load, too, every key carries its share, and who has less under way goes next."""
     stack = await start(unless({}), models=gemini, environ=keys(A, B, C))
 
     outcomes = await asyncio.gather(*(whole_over_rest(stack) for _ in range(60)))
 
     assert {outcome.text for outcome in outcomes} == {"All is well."}
-    assert Counter(call.key for call in stack.upstream.calls) == {A: 20, B: 20, C: 20}
+    used = Counter(call.key for call in stack.upstream.calls)
+    assert set(used) == {A, B, C}
+    assert max(used.values()) - min(used.values()) <= 2, used
 
 
 @pytest.mark.parametrize("dead", [gemini_dead_key(), refusal(403, "suspended", status="PERMISSION_DENIED")])
@@ -225,7 +227,7 @@ async def test_no_key_and_no_prompt_is_ever_logged(launch: Launch, provider: Pro
 
     server.child.terminate()
     assert await server.ended() == 0
-    (rest,) = server.events("credential rests")
+    (rest,) = server.events("credential benched")
     assert rest["credential"] == f"…{A[-4:]}"
     for secret in (A, B, A[:-4], B[-10:], "PROMPT", "ANSWER"):
         assert secret not in server.log

@@ -50,7 +50,7 @@ ERRORS = {
     "gemini/error-429-quota-input-tokens": ("wait_too_long", 429, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "openrouter/error-400-context-length": ("invalid_request", 400, grpc.StatusCode.INVALID_ARGUMENT),
     "openrouter/error-401": ("no_credentials", 503, grpc.StatusCode.FAILED_PRECONDITION),
-    "openrouter/error-429-provider": ("provider_failed", 502, grpc.StatusCode.UNAVAILABLE),
+    "openrouter/error-429-provider": ("wait_too_long", 429, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "openai-compatible/azure-error-429-with-ratelimit-headers": (
         "wait_too_long",
         429,
@@ -137,6 +137,8 @@ def of_gemini(answers: list[Json]) -> Json:
             "thinking_tokens": thoughts,
             "cached_tokens": counts.get("cachedContentTokenCount", 0),
             "total_tokens": counts.get("totalTokenCount", taken + given),
+            "cache_write_tokens": 0,
+            "cost": None,
         },
     }
 
@@ -160,6 +162,8 @@ def of_openai(answers: list[Json]) -> Json:
             "thinking_tokens": outputs.get("reasoning_tokens") or 0,
             "cached_tokens": inputs.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0,
             "total_tokens": counts.get("total_tokens") or taken + given,
+            "cache_write_tokens": inputs.get("cache_write_tokens") or 0,
+            "cost": counts.get("cost"),
         },
     }
 

@@ -270,8 +270,8 @@ class MemoryBroker:
         """End a task that comes back too late: for its timeout, or for the credential that its lane waits for."""
         if held.due_at <= held.queued_at:
             self._end(held, TaskState.FAILED, Error(held.too_late()))
-        elif held.task.lane in self._agreed:
-            self._reconsider_one(held)  # it was not there when the others agreed to wait
+        else:
+            self._reconsider_one(held)  # it was not there when the others agreed to wait, and knows more than they do
 
     def _call_workers(self) -> None:
         if self._ready is not None:
