@@ -22,6 +22,7 @@ from synapse.server.http.openai.chat import ChatApi
 from synapse.server.http.openai.embeddings import EmbeddingsApi
 from synapse.server.http.openai.models import ModelsApi
 from synapse.server.http.openai.responses import ResponsesApi
+from synapse.server.http.openapi.api import DescriptionApi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,6 +61,7 @@ class HttpApp:
         messages = MessagesApi(intake, keepalive_seconds=keepalive_seconds)
         models = ModelsApi(intake, created=int(time.time()))
         responses = ResponsesApi(intake, keepalive_seconds=keepalive_seconds)
+        description = DescriptionApi(needs_key=callers.told_apart)
         self._service = service
         self._routes: dict[str, dict[str, Route]] = {
             "/generate": {"POST": native.generate},
@@ -74,6 +76,8 @@ class HttpApp:
             "/v1/responses": {"POST": responses.create},
             "/v1/messages": {"POST": messages.create},
             "/v1/messages/count_tokens": {"POST": messages.count_tokens},
+            "/openapi.json": {"GET": description.document, "HEAD": description.document},
+            "/docs": {"GET": description.page, "HEAD": description.page},
         }
         self._below: dict[str, dict[str, Route]] = {
             "/v1/models/": {"GET": models.one, "HEAD": models.one},

@@ -1,0 +1,1 @@
+"""What the routes take and answer, for programs and for people: `GET /openapi.json` and `GET /docs`."""
