@@ -249,7 +249,7 @@ async def test_a_model_that_there_is_not_is_named(open_ports: Open) -> None:
         ({"messages": None}, "messages", "messages: expected array, got null"),
         ({"messages": []}, "messages", "messages: there are none"),
         ({"temperature": "hot"}, "temperature", "temperature: expected float | null, got str"),
-        ({"n": 0}, "n", "n: got 0, expected"),
+        ({"n": 0}, "n", "n: expected int >= 1"),
         ({"logit_bias": {"1": 5}}, "logit_bias", "logit_bias: Synapse does not pass it on"),
         ({"fallbacks": ["nix"]}, "fallbacks[0]", "fallbacks[0]: there is no model 'nix'"),
         ({"priority": "urgent"}, "priority", "priority: got 'urgent'"),

@@ -15,7 +15,7 @@ from synapse.server.http.explain import renamed
 from synapse.server.http.intake import dropped_header
 from synapse.server.http.native import COMMIT_AFTER, PROMPTLY
 from synapse.server.http.openai.chat_answer import encode_answers
-from synapse.server.http.openai.chat_request import ChatBody, chat_request, decode_body, number_of_choices
+from synapse.server.http.openai.chat_request import ChatBody, chat_request, decode_body
 from synapse.server.http.openai.chat_stream import ChatStream
 from synapse.server.http.openai.choices import ManyChoices, OneChoice
 from synapse.server.http.openai.errors import fail, id_header
@@ -69,7 +69,7 @@ class ChatApi:
         body = await self._intake.read(scope, receive, decode_body)
         terms = read_terms(caller, body, scope)
         dropped = leave_out(body, drop=terms.drop)
-        count = number_of_choices(body)
+        count = body.n or 1
         request = await self._intake.prepare(chat_request(body))
         if count == 1:
             task = await self._submit(request, terms)

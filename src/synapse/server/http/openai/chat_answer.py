@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from synapse.domain.task import Task
 
 
-class ChatMessage(msgspec.Struct, kw_only=True):
+class ChatMessage(msgspec.Struct, kw_only=True, gc=False):
     """What the model said."""
 
     role: str = "assistant"
@@ -33,14 +33,14 @@ class ChatMessage(msgspec.Struct, kw_only=True):
     tool_calls: list[Call] | UnsetType = UNSET
 
 
-class ChatLogprobs(msgspec.Struct):
+class ChatLogprobs(msgspec.Struct, gc=False):
     """How probable each token was."""
 
     content: list[msgspec.Raw]
     refusal: None = None
 
 
-class ChatChoice(msgspec.Struct):
+class ChatChoice(msgspec.Struct, gc=False):
     """One of the answers."""
 
     index: int
@@ -49,7 +49,7 @@ class ChatChoice(msgspec.Struct):
     finish_reason: str
 
 
-class ChatCompletion(msgspec.Struct, kw_only=True):
+class ChatCompletion(msgspec.Struct, kw_only=True, gc=False):
     """All answers."""
 
     id: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from synapse.domain.errors import InvalidRequest
 from synapse.domain.request import Reasoning, Request, ResponseFormat, Sampling
@@ -16,22 +16,28 @@ from synapse.server.http.openai.tools import Choice, CustomTool, FunctionTool, t
 from synapse.server.http.openai.turns import Turn
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_MOST_TOKENS = 2**31 - 1
-_LARGEST = 2**63 - 1
-_MOST_CHOICES = 128
 _LONGEST_SHOWN = 40
 """Characters of a bad value that are sent back."""
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+OffOrMore = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Seed = Annotated[int, Meta(ge=-(2**63) + 1, le=2**63 - 1)]
+Choices = Annotated[int, Meta(ge=1, le=128)]
+Beside = Annotated[int, Meta(ge=0, le=20)]
 
-class TextFormat(msgspec.Struct, tag_field="type", tag="text"):
+
+class TextFormat(msgspec.Struct, tag_field="type", tag="text", gc=False):
     """Prose."""
 
 
-class ObjectFormat(msgspec.Struct, tag_field="type", tag="json_object"):
+class ObjectFormat(msgspec.Struct, tag_field="type", tag="json_object", gc=False):
     """Any JSON object."""
 
 
-class Schema(msgspec.Struct):
+class Schema(msgspec.Struct, gc=False):
     """A JSON Schema with its name."""
 
     name: str
@@ -40,48 +46,48 @@ class Schema(msgspec.Struct):
     strict: bool | None = None
 
 
-class SchemaFormat(msgspec.Struct, tag_field="type", tag="json_schema"):
+class SchemaFormat(msgspec.Struct, tag_field="type", tag="json_schema", gc=False):
     """JSON that keeps to a schema."""
 
     json_schema: Schema
 
 
-class StreamOptions(msgspec.Struct):
+class StreamOptions(msgspec.Struct, gc=False):
     """What a stream is to have."""
 
     include_usage: bool | None = None
 
 
-class ReasoningOptions(msgspec.Struct):
+class ReasoningOptions(msgspec.Struct, gc=False):
     """OpenRouter's way to say how much to think."""
 
     effort: str | None = None
-    max_tokens: int | None = None
+    max_tokens: OffOrMore | None = None
     exclude: bool | None = None
     enabled: bool | None = None
 
 
-class ChatBody(Wishes, kw_only=True):
+class ChatBody(Wishes, kw_only=True, gc=False):
     """The body of a request. Fields that are not here are ignored."""
 
     model: str
     messages: list[Turn]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: int | None = None
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
+    n: Choices | None = None
+    max_completion_tokens: Tokens | None = None
+    max_tokens: Tokens | None = None
     """The older name."""
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    top_k: OffOrMore | None = None
     """Not OpenAI's, but many servers' of this dialect."""
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
     stop: str | list[str] | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: Beside | None = None
     tools: list[FunctionTool | CustomTool] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
@@ -123,23 +129,7 @@ def chat_request(body: ChatBody) -> Request:
     )
 
 
-def number_of_choices(body: ChatBody) -> int:
-    """Return how many answers are wanted. Raises `InvalidRequest`."""
-    if body.n is None:
-        return 1
-    _check("n", body.n, 1, _MOST_CHOICES, f"a whole number from 1 to {_MOST_CHOICES}")
-    return body.n
-
-
 def _sampling(body: ChatBody) -> Sampling:
-    _check("temperature", body.temperature, 0.0, 2.0, "a number from 0 to 2")
-    _check("top_p", body.top_p, 0.0, 1.0, "a number from 0 to 1")
-    _check("top_k", body.top_k, 0, _MOST_TOKENS, "a whole number, 0 or more")
-    _check("frequency_penalty", body.frequency_penalty, -2.0, 2.0, "a number from -2 to 2")
-    _check("presence_penalty", body.presence_penalty, -2.0, 2.0, "a number from -2 to 2")
-    _check("seed", body.seed, -_LARGEST, _LARGEST, "a whole number of 64 bits")
-    _check("max_tokens", body.max_tokens, 1, _MOST_TOKENS, "a whole number, 1 or more")
-    _check("max_completion_tokens", body.max_completion_tokens, 1, _MOST_TOKENS, "a whole number, 1 or more")
     stop = body.stop
     return Sampling(
         body.temperature,
@@ -155,7 +145,6 @@ def _sampling(body: ChatBody) -> Sampling:
 
 
 def _logprobs(body: ChatBody) -> int | None:
-    _check("top_logprobs", body.top_logprobs, 0, 20, "a whole number from 0 to 20")
     if body.logprobs:
         return body.top_logprobs or 0
     if body.top_logprobs:
@@ -182,7 +171,6 @@ def _reasoning(body: ChatBody) -> Reasoning | None:
             return None
         options = ReasoningOptions(_effort("reasoning_effort", body.reasoning_effort))
     effort = "none" if options.enabled is False else options.effort or body.reasoning_effort
-    _check("reasoning.max_tokens", options.max_tokens, 0, _MOST_TOKENS, "a whole number, 0 or more")
     if effort is not None:
         _effort("reasoning.effort", effort)
     return Reasoning(effort, options.max_tokens, None if effort == "none" else not options.exclude)
@@ -192,11 +180,6 @@ def _effort(field: str, given: str) -> str:
     if given not in EFFORTS:
         raise _wrong(field, f"got {given[:_LONGEST_SHOWN]!r}, expected one of {', '.join(EFFORTS)}")
     return given
-
-
-def _check(field: str, value: float | None, least: float, most: float, expected: str) -> None:
-    if value is not None and not least <= value <= most:
-        raise _wrong(field, f"got {str(value)[:_LONGEST_SHOWN]}, expected {expected}")
 
 
 def _wrong(field: str, what: str) -> InvalidRequest:

@@ -33,7 +33,7 @@ _FIRST_WORDS = b'"delta":{"role":"assistant","content":"","refusal":null}'
 _FIRST_CALL = b'"delta":{"role":"assistant","content":null,"refusal":null}'
 
 
-class StreamDelta(msgspec.Struct):
+class StreamDelta(msgspec.Struct, gc=False):
     """The next piece of a message that is more than text."""
 
     reasoning_content: str | UnsetType = UNSET

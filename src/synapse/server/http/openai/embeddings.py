@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from base64 import b64encode
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -30,18 +30,18 @@ _SILENCE: Final = 60.0
 """Seconds between two looks at a log in which nothing stands yet; nothing depends on them."""
 
 
-class EmbeddingsBody(Wishes, kw_only=True):
+class EmbeddingsBody(Wishes, kw_only=True, gc=False):
     """The body of a request. Fields that are not here are ignored."""
 
     model: str
     input: str | list[str | int | list[int]]
-    dimensions: int | None = None
+    dimensions: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
     safety_identifier: str | None = None
 
 
-class Vector(msgspec.Struct, kw_only=True):
+class Vector(msgspec.Struct, kw_only=True, gc=False):
     """One vector."""
 
     object: str = "embedding"
@@ -49,7 +49,7 @@ class Vector(msgspec.Struct, kw_only=True):
     embedding: str | tuple[float, ...]
 
 
-class VectorUsage(msgspec.Struct):
+class VectorUsage(msgspec.Struct, gc=False):
     """Tokens."""
 
     prompt_tokens: int
@@ -58,7 +58,7 @@ class VectorUsage(msgspec.Struct):
     """US dollars; Synapse's own field, where the price is known."""
 
 
-class EmbeddingsAnswer(msgspec.Struct, kw_only=True):
+class EmbeddingsAnswer(msgspec.Struct, kw_only=True, gc=False):
     """The answer."""
 
     object: str = "list"
@@ -104,9 +104,6 @@ class EmbeddingsApi:
 
 
 def _request(body: EmbeddingsBody) -> Request:
-    if body.dimensions is not None and not 1 <= body.dimensions <= 2**31 - 1:
-        message = f"dimensions: got {body.dimensions}, expected a whole number, 1 or more"
-        raise InvalidRequest(message, field="dimensions")
     embedding = Embedding(_texts(body.input), body.dimensions)
     return Request(body.model, (), embedding=embedding, safety_user=body.safety_identifier or body.user)
 

@@ -21,40 +21,40 @@ _PDF = b"%PDF-"
 _LONGEST_SHOWN = 60
 
 
-class CacheControl(msgspec.Struct):
+class CacheControl(msgspec.Struct, gc=False):
     """OpenRouter's and Anthropic's mark behind what is to be kept in the provider's cache."""
 
     ttl: str | None = None
 
 
-class Url(msgspec.Struct):
+class Url(msgspec.Struct, gc=False):
     """Where a picture is, or all of it in a `data:` URL."""
 
     url: str
     detail: str | None = None
 
 
-class ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
+class ImagePart(msgspec.Struct, tag_field="type", tag="image_url", gc=False):
     """A picture. Some clients write the URL alone."""
 
     image_url: Url | str
     cache_control: CacheControl | None = None
 
 
-class AudioData(msgspec.Struct):
+class AudioData(msgspec.Struct, gc=False):
     """A recording in base64."""
 
     data: str
     format: str
 
 
-class AudioPart(msgspec.Struct, tag_field="type", tag="input_audio"):
+class AudioPart(msgspec.Struct, tag_field="type", tag="input_audio", gc=False):
     """A recording."""
 
     input_audio: AudioData
 
 
-class FileData(msgspec.Struct):
+class FileData(msgspec.Struct, gc=False):
     """A file: a `data:` URL, or base64 alone."""
 
     file_data: str | None = None
@@ -62,7 +62,7 @@ class FileData(msgspec.Struct):
     file_id: str | None = None
 
 
-class FilePart(msgspec.Struct, tag_field="type", tag="file"):
+class FilePart(msgspec.Struct, tag_field="type", tag="file", gc=False):
     """A file."""
 
     file: FileData

@@ -8,26 +8,26 @@ from msgspec import UNSET, UnsetType
 from synapse.domain.request import Thinking
 
 
-class GoogleSignature(msgspec.Struct):
+class GoogleSignature(msgspec.Struct, gc=False):
     """What Google's models want back with a call."""
 
     thought_signature: str
 
 
-class Extra(msgspec.Struct):
+class Extra(msgspec.Struct, gc=False):
     """Additions to a call, by who made them."""
 
     google: GoogleSignature
 
 
-class Called(msgspec.Struct):
+class Called(msgspec.Struct, gc=False):
     """A function and its arguments, or in a stream the next piece of them."""
 
     arguments: str
     name: str | UnsetType = UNSET
 
 
-class Call(msgspec.Struct):
+class Call(msgspec.Struct, gc=False):
     """A tool call, or in a stream the next piece of one.
 
     The official client joins what it finds in several pieces: id, type and name are in the first one only.
@@ -41,7 +41,7 @@ class Call(msgspec.Struct):
     extra_content: Extra | UnsetType = UNSET
 
 
-class Detail(msgspec.Struct):
+class Detail(msgspec.Struct, gc=False):
     """A block of thoughts that must be given back as it is, in OpenRouter's form."""
 
     type: str

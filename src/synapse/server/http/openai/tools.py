@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class FunctionData(msgspec.Struct):
+class FunctionData(msgspec.Struct, gc=False):
     """A function that the model may ask for."""
 
     name: str
@@ -25,37 +25,37 @@ class FunctionData(msgspec.Struct):
     strict: bool | None = None
 
 
-class FunctionTool(msgspec.Struct, tag_field="type", tag="function"):
+class FunctionTool(msgspec.Struct, tag_field="type", tag="function", gc=False):
     """A tool that is a function."""
 
     function: FunctionData
     cache_control: CacheControl | None = None
 
 
-class CustomTool(msgspec.Struct, tag_field="type", tag="custom"):
+class CustomTool(msgspec.Struct, tag_field="type", tag="custom", gc=False):
     """A tool that takes free text; only OpenAI has those."""
 
 
-class FunctionName(msgspec.Struct):
+class FunctionName(msgspec.Struct, gc=False):
     """Which function is meant."""
 
     name: str
 
 
-class NamedTool(msgspec.Struct, tag_field="type", tag="function"):
+class NamedTool(msgspec.Struct, tag_field="type", tag="function", gc=False):
     """Which tool is meant."""
 
     function: FunctionName
 
 
-class AllowedTools(msgspec.Struct):
+class AllowedTools(msgspec.Struct, gc=False):
     """Some of the tools."""
 
     mode: Literal["auto", "required"]
     tools: list[NamedTool | CustomTool]
 
 
-class Allowed(msgspec.Struct, tag_field="type", tag="allowed_tools"):
+class Allowed(msgspec.Struct, tag_field="type", tag="allowed_tools", gc=False):
     """The choice of some of the tools."""
 
     allowed_tools: AllowedTools

@@ -7,20 +7,20 @@ import msgspec
 from synapse.server.http.openai.media import AudioPart, CacheControl, FilePart, ImagePart
 
 
-class TextPart(msgspec.Struct, tag_field="type", tag="text"):
+class TextPart(msgspec.Struct, tag_field="type", tag="text", gc=False):
     """A piece of text."""
 
     text: str
     cache_control: CacheControl | None = None
 
 
-class RefusalPart(msgspec.Struct, tag_field="type", tag="refusal"):
+class RefusalPart(msgspec.Struct, tag_field="type", tag="refusal", gc=False):
     """What the model said in place of an answer."""
 
     refusal: str
 
 
-class SystemTurn(msgspec.Struct, tag_field="role", tag="system"):
+class SystemTurn(msgspec.Struct, tag_field="role", tag="system", gc=False):
     """Instructions."""
 
     content: str | list[TextPart]
@@ -31,26 +31,26 @@ class DeveloperTurn(SystemTurn, tag="developer"):
     """Instructions, by their newer name."""
 
 
-class UserTurn(msgspec.Struct, tag_field="role", tag="user"):
+class UserTurn(msgspec.Struct, tag_field="role", tag="user", gc=False):
     """What the user says."""
 
     content: str | list[TextPart | ImagePart | AudioPart | FilePart]
     name: str | None = None
 
 
-class GoogleExtra(msgspec.Struct):
+class GoogleExtra(msgspec.Struct, gc=False):
     """What Google's models want back with a call."""
 
     thought_signature: str | None = None
 
 
-class ExtraContent(msgspec.Struct):
+class ExtraContent(msgspec.Struct, gc=False):
     """Additions to a call, by who made them."""
 
     google: GoogleExtra | None = None
 
 
-class CalledFunction(msgspec.Struct):
+class CalledFunction(msgspec.Struct, gc=False):
     """What is to be called."""
 
     name: str
@@ -58,7 +58,7 @@ class CalledFunction(msgspec.Struct):
     """A JSON object, as text."""
 
 
-class CallPart(msgspec.Struct):
+class CallPart(msgspec.Struct, gc=False):
     """A tool call. The type is `function`; calls of custom tools have no function."""
 
     id: str
@@ -66,7 +66,7 @@ class CallPart(msgspec.Struct):
     extra_content: ExtraContent | None = None
 
 
-class ReasoningDetail(msgspec.Struct):
+class ReasoningDetail(msgspec.Struct, gc=False):
     """A block of thoughts in OpenRouter's form."""
 
     type: str = ""
@@ -76,7 +76,7 @@ class ReasoningDetail(msgspec.Struct):
     signature: str | None = None
 
 
-class AssistantTurn(msgspec.Struct, tag_field="role", tag="assistant"):
+class AssistantTurn(msgspec.Struct, tag_field="role", tag="assistant", gc=False):
     """What the model said, mostly as it came from here or from another server."""
 
     content: str | list[TextPart | RefusalPart] | None = None
@@ -91,7 +91,7 @@ class AssistantTurn(msgspec.Struct, tag_field="role", tag="assistant"):
     reasoning_details: list[ReasoningDetail] | None = None
 
 
-class ToolTurn(msgspec.Struct, tag_field="role", tag="tool"):
+class ToolTurn(msgspec.Struct, tag_field="role", tag="tool", gc=False):
     """What a tool gave back."""
 
     content: str | list[TextPart | ImagePart]
@@ -99,7 +99,7 @@ class ToolTurn(msgspec.Struct, tag_field="role", tag="tool"):
     name: str | None = None
 
 
-class FunctionTurn(msgspec.Struct, tag_field="role", tag="function"):
+class FunctionTurn(msgspec.Struct, tag_field="role", tag="function", gc=False):
     """What a function gave back, before there were tools."""
 
     name: str

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class PromptDetails(msgspec.Struct):
+class PromptDetails(msgspec.Struct, gc=False):
     """What the input consisted of."""
 
     cached_tokens: int
@@ -20,7 +20,7 @@ class PromptDetails(msgspec.Struct):
     audio_tokens: int = 0
 
 
-class CompletionDetails(msgspec.Struct):
+class CompletionDetails(msgspec.Struct, gc=False):
     """What the output consisted of."""
 
     reasoning_tokens: int
@@ -29,7 +29,7 @@ class CompletionDetails(msgspec.Struct):
     rejected_prediction_tokens: int = 0
 
 
-class CompletionUsage(msgspec.Struct, omit_defaults=False):
+class CompletionUsage(msgspec.Struct, gc=False):
     """The value of `usage`."""
 
     prompt_tokens: int
