@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse.domain.credential import Credential
 from synapse.domain.errors import InvalidRequest, ProviderFailed, TimedOut
 from synapse.domain.failure import Failure, FailureClass
-from synapse.scheduling.credentials import NEVER, Rest
 from synapse.scheduling.policy import RetryRules, Tried, after_failure, backoff, overdue
 from synapse.scheduling.settlement import Fail, Retry
 
-NOW = datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()
-MIDNIGHT = datetime(2026, 7, 2, 7, tzinfo=UTC).timestamp()
-ZONE = ZoneInfo("America/Los_Angeles")
-KEY = Credential("project", "a-key-of-some-length")
 RULES = RetryRules(max_attempts=3, base_delay=1.0, max_delay=30.0)
 
-LESSONS = {
-    FailureClass.CREDENTIAL_DEAD: Rest(KEY, None, NEVER, "it said so"),
-    FailureClass.NOT_IN_TIER: Rest(KEY, "m", NEVER, "it said so"),
-    FailureClass.QUOTA_DAY: Rest(KEY, "m", MIDNIGHT, "it said so"),
-    FailureClass.QUOTA_MINUTE: Rest(KEY, "m", NOW + 60, "it said so"),
-}
-"""What each failure that is about a credential teaches of it."""
+REFUSED = [
+    FailureClass.CREDENTIAL_DEAD,
+    FailureClass.NOT_IN_TIER,
+    FailureClass.QUOTA_DAY,
+    FailureClass.QUOTA_MINUTE,
+    FailureClass.RATE_LIMITED,
+]
+"""The model was not asked at all."""
 FINAL = {FailureClass.CALLER_FAULT: InvalidRequest, FailureClass.MODEL_GONE: ProviderFailed}
 """Failures that trying again would not mend, and the errors they are."""
 PASSING = [FailureClass.OVERLOADED, FailureClass.TRANSIENT]
@@ -39,47 +31,56 @@ def tried(
     *,
     attempt: int = 1,
     shown: bool = False,
-    credential: Credential | None = KEY,
     retry_after: float | None = None,
+    keyless: bool = False,
+    fallbacks: bool = False,
 ) -> Tried:
     """Make an attempt that failed."""
     failure = Failure(kind, "it said so", retry_after=retry_after)
-    return Tried(failure, attempt=attempt, provider="p", model="m", credential=credential, shown=shown)
+    return Tried(failure, attempt=attempt, provider="p", model="m", shown=shown, keyless=keyless, fallbacks=fallbacks)
 
 
 def decide(attempt: Tried, *, chance: float = 0.5) -> Retry | Fail:
     """Ask the policy."""
-    return after_failure(attempt, RULES, now=NOW, zone=ZONE, random=lambda: chance)
+    return after_failure(attempt, RULES, random=lambda: chance)
+
+
+def again(attempt: Tried, delay: float, *, counted: bool, fall_back: bool = False) -> Retry:
+    """Make the settlement of one that is tried again; what it taught goes with it."""
+    return Retry(delay, counted=counted, reason="it said so", failure=attempt.failure, fall_back=fall_back)
 
 
 def test_every_class_of_failure_has_a_rule_here() -> None:
     """The tests of this module go through all classes there are."""
-    assert {*LESSONS, *FINAL, *PASSING} == set(FailureClass)
+    assert {*REFUSED, *FINAL, *PASSING} == set(FailureClass)
 
 
 @pytest.mark.parametrize("attempt", [1, 3, 50])
-@pytest.mark.parametrize("kind", LESSONS)
-def test_a_failure_about_a_credential_moves_on_to_another(kind: FailureClass, attempt: int) -> None:
-    """The task goes back at once, however many attempts there were, and none is used up; the credential rests."""
-    assert decide(tried(kind, attempt=attempt)) == Retry(0.0, counted=False, reason="it said so", rest=LESSONS[kind])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_refusal_uses_up_no_attempt(kind: FailureClass, attempt: int) -> None:
+    """The task goes back to its lane at once, however many attempts there were: what it waits for is the ledger's."""
+    refused = tried(kind, attempt=attempt)
+
+    assert decide(refused) == again(refused, 0.0, counted=False)
 
 
 @pytest.mark.parametrize("kind", FINAL)
 def test_some_failures_are_final(kind: FailureClass) -> None:
-    """What would fail anywhere fails at the first attempt, as the error it is, and no credential rests for it."""
+    """What would fail anywhere fails at the first attempt, as the error it is."""
     settlement = decide(tried(kind))
 
     assert isinstance(settlement, Fail)
     assert type(settlement.error) is FINAL[kind]
     assert settlement.error.message == "p, model m: it said so"
-    assert settlement.rest is None
 
 
 @pytest.mark.parametrize("kind", PASSING)
 def test_a_passing_failure_is_tried_again_after_a_pause(kind: FailureClass) -> None:
     """The pause grows with the attempts, each of which counts."""
-    assert decide(tried(kind, attempt=1)) == Retry(0.5, counted=True, reason="it said so")
-    assert decide(tried(kind, attempt=2)) == Retry(1.0, counted=True, reason="it said so")
+    first, second = tried(kind, attempt=1), tried(kind, attempt=2)
+
+    assert decide(first) == again(first, 0.5, counted=True)
+    assert decide(second) == again(second, 1.0, counted=True)
 
 
 @pytest.mark.parametrize("kind", PASSING)
@@ -95,35 +96,43 @@ def test_the_last_attempt_is_the_last(kind: FailureClass) -> None:
 @pytest.mark.parametrize("kind", FailureClass)
 def test_what_was_shown_is_never_told_again(kind: FailureClass) -> None:
     """Once a caller has seen text of a stream no failure leads to another attempt; what was learned still counts."""
-    settlement = decide(tried(kind, shown=True))
+    failed = tried(kind, shown=True, fallbacks=True)
+    settlement = decide(failed)
 
     assert isinstance(settlement, Fail)
-    assert settlement.rest == LESSONS.get(kind)
+    assert settlement.failure == failed.failure
     assert "attempts" not in settlement.error.message
 
 
-@pytest.mark.parametrize("kind", LESSONS)
-def test_without_a_key_there_is_nothing_to_rest(kind: FailureClass) -> None:
-    """A provider that takes no key and complains about one is tried again like any that fails."""
-    assert decide(tried(kind, credential=None)) == Retry(0.5, counted=True, reason="it said so")
-    assert isinstance(decide(tried(kind, credential=None, attempt=3)), Fail)
-
-
 @pytest.mark.parametrize(
-    ("hint", "pause"), [(7.5, 7.5), (0.0, 1.0), (-3.0, 1.0), (None, 60.0), (590.0, 590.0), (86400.0, 600.0)]
+    ("kind", "attempt"),
+    [(FailureClass.MODEL_GONE, 1), (FailureClass.OVERLOADED, 1), (FailureClass.TRANSIENT, 3)],
 )
-def test_a_used_up_window_rests_as_long_as_the_provider_says(hint: float | None, pause: float) -> None:
-    """A minute where it says nothing; a moment at least, ten minutes at most: no minute lasts longer."""
-    settlement = decide(tried(FailureClass.QUOTA_MINUTE, retry_after=hint))
+def test_what_is_unavailable_leaves_to_a_fallback(kind: FailureClass, attempt: int) -> None:
+    """At once where the model is gone or has no room; after the last attempt where it only fails."""
+    failed = tried(kind, attempt=attempt, fallbacks=True)
 
-    assert settlement.rest == Rest(KEY, "m", NOW + pause, "it said so")
+    assert decide(failed) == again(failed, 0.0, counted=True, fall_back=True)
 
 
-def test_a_used_up_day_ends_at_midnight_whatever_the_hint() -> None:
-    """A short delay beside a daily quota is no promise."""
-    settlement = decide(tried(FailureClass.QUOTA_DAY, retry_after=12.0))
+def test_a_passing_failure_is_tried_again_before_it_leaves() -> None:
+    """A fallback is another model: a second attempt is nearer to what was asked for."""
+    failed = tried(FailureClass.TRANSIENT, fallbacks=True)
 
-    assert settlement.rest == LESSONS[FailureClass.QUOTA_DAY]
+    assert decide(failed) == again(failed, 0.5, counted=True)
+
+
+def test_a_caller_is_not_sent_elsewhere_with_a_wrong_request() -> None:
+    """It would be wrong there too."""
+    assert isinstance(decide(tried(FailureClass.CALLER_FAULT, fallbacks=True)), Fail)
+
+
+def test_who_wants_a_key_is_not_asked_without_one_again() -> None:
+    """There is no other credential to try; the error says what to set."""
+    settlement = decide(tried(FailureClass.CREDENTIAL_DEAD, keyless=True))
+
+    assert isinstance(settlement, Fail)
+    assert "api_keys_env" in settlement.error.message
 
 
 @pytest.mark.parametrize(("hint", "delay"), [(5.0, 5.0), (0.1, 0.5), (86400.0, 600.0)])
@@ -131,7 +140,8 @@ def test_a_providers_hint_lengthens_the_pause_within_reason(hint: float, delay: 
     """It never shortens the back-off, and is not believed beyond ten minutes."""
     settlement = decide(tried(FailureClass.OVERLOADED, retry_after=hint))
 
-    assert settlement == Retry(delay, counted=True, reason="it said so")
+    assert isinstance(settlement, Retry)
+    assert (settlement.delay, settlement.counted) == (delay, True)
 
 
 @given(
