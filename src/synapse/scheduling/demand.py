@@ -46,14 +46,15 @@ class Demand:
 
     def used(self, now: float, amount: int) -> None:
         """Note what such a request uses of a window."""
-        part = int(now * self._per_second)
-        if part != self._part:
-            self._begin(part)
+        self._begin(now)
         self._amount += amount
         self._seen_at = now
 
-    def _begin(self, part: int) -> None:
-        """Put the last part to the others, and look back."""
+    def _begin(self, now: float) -> None:
+        """Put the last part to the others, and look back, when another one begins."""
+        part = int(now * self._per_second)
+        if part == self._part:
+            return
         if self._part >= 0:
             self._parts.append((self._part, self._amount))
             self._note_peak()
@@ -80,15 +81,15 @@ class Demand:
         """Return how much of a window that holds `whole` must be kept free now; nothing when nobody is there."""
         if not self.there(now):
             return 0.0
-        over = int(now * self._per_second) - _PARTS
-        used = sum([amount for part, amount in self._parts if part > over])
-        used += self._amount if self._part > over else 0
+        self._begin(now)
+        used = self._amount + sum([amount for part, amount in self._parts if part > self._part - _PARTS])
         return max(1.0, min(share * whole, max(used, self._peak(0, now))) - used)
 
     def kept_at_once(self, now: float, whole: float, share: float) -> float:
         """The same of what may run at once; but never all of it, for what runs ends."""
         if not self.there(now):
             return 0.0
+        self._begin(now)
         kept = max(1.0, min(share * whole, max(self._most, self._peak(1, now))) - self.running)
         return min(kept, whole - 1.0)
 
