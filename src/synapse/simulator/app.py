@@ -14,6 +14,7 @@ from synapse.simulator.dialects import find, openai
 from synapse.simulator.dialects.base import Dialect, Generate, Models, Refusal, Reply, Request, Stream
 from synapse.simulator.options import Options
 from synapse.simulator.replay.library import Library
+from synapse.simulator.replay.recordings import takes_forms
 from synapse.simulator.server import listen
 from synapse.simulator.stats import Counter, Stats
 
@@ -29,7 +30,7 @@ _JSON = [(b"content-type", b"application/json")]
 
 
 class Simulator:
-    """Answers as Gemini, OpenAI and OpenRouter do, without a model behind it."""
+    """Answers as Gemini, OpenAI, OpenRouter and Anthropic do, without a model behind it."""
 
     def __init__(self, options: Options | None = None, *, clock: Clock | None = None) -> None:
         """Take how to answer. Raises `ValueError` where a directory to replay holds what is no recording."""
@@ -66,6 +67,8 @@ class Simulator:
         connection: Connection = scope["state"]["connection"]
         request = Request(scope["method"], scope["path"], scope["query_string"], scope["headers"])
         dialect, target = find(request) or (openai, None)
+        if self._library is not None and target is not None and not takes_forms(dialect, target):
+            target = None
         if isinstance(target, Generate):
             decision = self._mind.decide(dialect, target, request, body, self._clock.now())
             await self._deliver(decision, connection, send)

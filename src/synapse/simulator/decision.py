@@ -1,4 +1,4 @@
-"""Decides how a request for text is answered: thinking only, no waiting."""
+"""Decides how a request for text, or for vectors, is answered: thinking only, no waiting."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Mind:
         answer, tokens = self._answer(dialect, target, ask, body, now)
         if isinstance(answer, Reply) and answer.status != _OK:
             return Decision(answer, key, ask.model, account=admission.account)
-        answer.headers += dialect.allowance(self._told(admission.standing))
+        answer.headers += dialect.allowance(self._told(admission.standing), now)
         plan = self._planned(dialect, ask, roll)
         return Decision(answer, key, ask.model, plan, tokens, fault=kind, account=admission.account)
 
@@ -112,6 +112,8 @@ class Mind:
     ) -> tuple[Reply | Stream, int]:
         if self._library is not None:
             return self._library.answer(dialect, target, ask, body), 1
+        if target.vectors:
+            return dialect.embed(ask), 1
         answer = self._writer.answer(ask, now)
         shape = dialect.reply if ask.form is Form.PLAIN else dialect.stream
         return shape(ask, answer), answer.length

@@ -1,4 +1,4 @@
-"""What the simulator says: lorem ipsum, or an echo."""
+"""What the simulator says: lorem ipsum, an echo, what the request decides, or calls of tools."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from synapse.simulator.calls import ToolCall
     from synapse.simulator.dialects.base import Ask
 
 THOUGHT_TOKENS = 8
@@ -30,6 +31,18 @@ class Finish(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call of a tool, in an answer."""
+
+    id: str
+    """24 hexadecimal digits."""
+    name: str
+    arguments: str
+    fragments: list[bytes]
+    """The arguments' tokens, each escaped for a JSON string."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -38,6 +51,15 @@ class Candidate(msgspec.Struct, frozen=True):
     pieces: list[bytes]
     """Its tokens, each escaped for a JSON string; joined they are the text."""
     finish: Finish
+    calls: tuple[Call, ...] = ()
+    """In place of a text."""
+    stopped_by: str | None = None
+    """Which of the strings that are to stop it did."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it is long."""
+        return len(self.pieces) + sum([len(call.fragments) for call in self.calls])
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -54,12 +76,17 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def length(self) -> int:
         """How many tokens it is long: those of the thoughts and of the longest candidate."""
-        return len(self.thoughts) + max(len(candidate.pieces) for candidate in self.candidates)
+        return len(self.thoughts) + max(candidate.tokens for candidate in self.candidates)
 
     @property
     def spoken_tokens(self) -> int:
         """The output tokens of all candidates, thoughts not counted."""
-        return sum(len(candidate.pieces) for candidate in self.candidates)
+        return sum(candidate.tokens for candidate in self.candidates)
+
+    @property
+    def output_tokens(self) -> int:
+        """The output tokens of all candidates, and of the thoughts."""
+        return len(self.thoughts) + self.spoken_tokens
 
 
 class Writer:
@@ -82,11 +109,21 @@ class Writer:
         return Answer(f"{self._random.getrandbits(128):032x}", int(now), thoughts, candidates)
 
     def _candidate(self, ask: Ask, budget: int | None) -> Candidate:
-        pieces = _escaped(ask.prompt[len(ECHO) :]) if ask.prompt.startswith(ECHO) else self._lorem(self._tokens)
+        if ask.calls:
+            return Candidate([], Finish.TOOL_CALLS, tuple([self._call(call) for call in ask.calls]))
+        pieces = self._pieces(ask)
         finish = Finish.STOP
         if budget is not None and len(pieces) > budget:
             pieces, finish = pieces[:budget], Finish.LENGTH
         return _stopped(Candidate(pieces, finish), ask.stop) if ask.stop else Candidate(pieces, finish)
+
+    def _call(self, call: ToolCall) -> Call:
+        return Call(f"{self._random.getrandbits(96):024x}", call.name, call.arguments, call.fragments)
+
+    def _pieces(self, ask: Ask) -> list[bytes]:
+        if ask.text is not None:
+            return _escaped(ask.text)
+        return _escaped(ask.prompt[len(ECHO) :]) if ask.prompt.startswith(ECHO) else self._lorem(self._tokens)
 
     def _lorem(self, tokens: int) -> list[bytes]:
         start = int(self._random.random() * _RING)
@@ -108,5 +145,8 @@ def _escaped(text: str) -> list[bytes]:
 def _stopped(candidate: Candidate, stops: tuple[str, ...]) -> Candidate:
     """End the text before the first of the strings that are to stop it."""
     text = msgspec.json.decode(b'"%b"' % b"".join(candidate.pieces), type=str)
-    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
-    return Candidate(_escaped(text[: min(places)]), Finish.STOP) if places else candidate
+    places = [(place, stop) for stop in stops if (place := text.find(stop)) >= 0]
+    if not places:
+        return candidate
+    place, stop = min(places)
+    return Candidate(_escaped(text[:place]), Finish.STOP, stopped_by=stop)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synapse.simulator.dialects import gemini, openai, openrouter
+from synapse.simulator.dialects import anthropic, gemini, openai, openrouter
 
 if TYPE_CHECKING:
     from synapse.simulator.dialects.base import Dialect, Request, Target
 
-DIALECTS: tuple[Dialect, ...] = (gemini, openrouter, openai)
+DIALECTS: tuple[Dialect, ...] = (anthropic, gemini, openrouter, openai)
 """In the order they are asked: OpenAI's routes are everywhere, so it is asked last."""
 
 

@@ -11,6 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from synapse.simulator.calls import ToolCall
     from synapse.simulator.faults import FaultKind
     from synapse.simulator.quota import Standing, Violation
     from synapse.simulator.text import Answer
@@ -53,7 +54,7 @@ class Request(msgspec.Struct):
 
 
 class Generate(msgspec.Struct, frozen=True):
-    """A request for text."""
+    """A request for text, or for vectors of texts."""
 
     model: str = ""
     """Where the path names it."""
@@ -61,6 +62,8 @@ class Generate(msgspec.Struct, frozen=True):
     """Where the path chooses it."""
     version: str = ""
     """The version of the API, where error texts tell it."""
+    vectors: bool = False
+    """Whether it is vectors that are wanted, of texts."""
 
 
 class Models(msgspec.Struct, frozen=True):
@@ -74,7 +77,7 @@ Target = Generate | Models
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a request for text asks, whatever the dialect."""
+    """What a request for text or for vectors asks, whatever the dialect."""
 
     model: str
     form: Form
@@ -92,6 +95,14 @@ class Ask(msgspec.Struct, frozen=True):
     include_usage: bool = False
     """Whether a stream is to tell its usage, in dialects where that is a choice."""
     version: str = ""
+    text: str | None = None
+    """What the answer is, where the request decides it: by a schema, or by the results of tools."""
+    calls: tuple[ToolCall, ...] = ()
+    """The tools that the answer is to call."""
+    inputs: tuple[str, ...] = ()
+    """The texts of which vectors are wanted, of a request for these."""
+    dimensions: int = 0
+    """How long those are to be."""
 
 
 class Reply(msgspec.Struct):
@@ -161,6 +172,9 @@ class Dialect(Protocol):
     def stream(self, ask: Ask, answer: Answer, /) -> Stream:
         """Give the answer piece by piece."""
 
+    def embed(self, ask: Ask, /) -> Reply:
+        """Give the vectors of texts; asked only where a route of this dialect is for them."""
+
     def broken(self, form: Form, /) -> bytes:
         """Return a piece of a stream with a mistake in it."""
 
@@ -170,7 +184,7 @@ class Dialect(Protocol):
     def over_quota(self, ask: Ask, violations: Sequence[Violation], standing: Standing, now: float, /) -> Reply:
         """Give the 429 of a quota that is used up."""
 
-    def allowance(self, standing: Standing, /) -> Headers:
+    def allowance(self, standing: Standing, now: float, /) -> Headers:
         """Return the headers that tell what is left, for answers that are no error."""
 
     def not_found(self, target: Target, form: Form, message: str, /) -> Reply:

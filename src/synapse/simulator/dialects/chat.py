@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from itertools import takewhile
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
+from synapse.simulator.calls import ToolCall, read_calls
 from synapse.simulator.dialects.base import Ask, Form, Generate, Models, Request, Target
+from synapse.simulator.instance import instance_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from synapse.simulator.dialects.base import Refusal
 
+Body = TypeVar("Body")
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 _MAX_CHOICES = 128
 _MAX_STOPS = 4
@@ -39,6 +43,47 @@ class Message(msgspec.Struct):
         return "".join([part.text for part in self.content or () if part.text])
 
 
+class Function(msgspec.Struct):
+    """A function that may be called."""
+
+    name: str
+
+
+class Tool(msgspec.Struct):
+    """A tool; those of the provider's own have no function."""
+
+    type: str
+    function: Function | None = None
+
+
+class JsonSchema(msgspec.Struct):
+    """What an answer is to be like."""
+
+    schema: dict[str, object] = {}
+
+
+class ResponseFormat(msgspec.Struct):
+    """The form of the answer's text."""
+
+    type: str
+    json_schema: JsonSchema | None = None
+
+
+class Reasoning(msgspec.Struct):
+    """Whether to think, as OpenRouter is told it."""
+
+    effort: str | None = None
+    enabled: bool | None = None
+    max_tokens: int | None = None
+    exclude: bool | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether there are thoughts to see."""
+        asked = self.enabled or self.max_tokens or self.effort not in (None, "none")
+        return bool(asked) and not self.exclude
+
+
 class StreamOptions(msgspec.Struct):
     """What a stream is to have besides the answer."""
 
@@ -58,6 +103,12 @@ class ChatBody(msgspec.Struct):
     n: Annotated[int, msgspec.Meta(ge=1, le=_MAX_CHOICES)] | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: object = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: str | None = None
+    reasoning: Reasoning | None = None
 
 
 class Mistake(msgspec.Struct, frozen=True):
@@ -72,8 +123,10 @@ decode = msgspec.json.Decoder(ChatBody).decode
 
 
 def route(request: Request) -> Target | None:
-    """Find `chat/completions`, `models` and `models/{model}` below anything."""
+    """Find `chat/completions`, `embeddings`, `models` and `models/{model}` below anything."""
     path = request.path
+    if request.method == "POST" and path.endswith("/embeddings"):
+        return Generate(vectors=True)
     if request.method == "POST":
         return Generate() if path.endswith("/chat/completions") else None
     if request.method != "GET":
@@ -90,14 +143,19 @@ def bearer(request: Request) -> str | None:
     return key.strip() if scheme.lower() == "bearer" else None
 
 
-def read(body: bytes, refuse: Callable[[Mistake], Refusal]) -> Ask:
-    """Read a request. Raises what `refuse` makes of what is wrong with it."""
+def decoded(body: bytes, decode: Callable[[bytes], Body], refuse: Callable[[Mistake], Refusal]) -> Body:
+    """Decode a request. Raises what `refuse` makes of what is wrong with it."""
     try:
-        content = decode(body)
+        return decode(body)
     except msgspec.ValidationError as error:
         raise refuse(_explain(str(error))) from None
     except ValueError:
         raise refuse(Mistake("We could not parse the JSON body of your request.")) from None
+
+
+def read(body: bytes, refuse: Callable[[Mistake], Refusal]) -> Ask:
+    """Read a request. Raises what `refuse` makes of what is wrong with it."""
+    content = decoded(body, decode, refuse)
     if content.stream_options is not None and not content.stream:
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise refuse(Mistake(message, "stream_options"))
@@ -117,8 +175,36 @@ def _ask(content: ChatBody) -> Ask:
         max_tokens=content.max_completion_tokens or content.max_tokens,
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         count=content.n or 1,
+        thoughts=_thinks(content),
         include_usage=options is not None and options.include_usage is True,
+        text=_decided(content),
+        calls=_calls(content),
     )
+
+
+def _thinks(content: ChatBody) -> bool:
+    if content.reasoning is not None:
+        return content.reasoning.shown
+    return content.reasoning_effort not in (None, "none")
+
+
+def _calls(content: ChatBody) -> tuple[ToolCall, ...]:
+    last = content.messages[-1]
+    if not content.tools or content.tool_choice == "none" or last.role != "user":
+        return ()
+    names = [tool.function.name for tool in content.tools if tool.function is not None]
+    return read_calls(last.text, names, parallel=content.parallel_tool_calls is not False)
+
+
+def _decided(content: ChatBody) -> str | None:
+    """Return the text that the request itself decides: an instance of its schema, or what its last tools gave."""
+    wanted = content.response_format
+    if wanted is not None and wanted.type == "json_object":
+        return "{}"
+    if wanted is not None and wanted.json_schema is not None:
+        return instance_of(wanted.json_schema.schema)
+    results = takewhile(lambda message: message.role == "tool", reversed(content.messages))
+    return "\n".join([message.text for message in results][::-1]) or None
 
 
 def _explain(error: str) -> Mistake:

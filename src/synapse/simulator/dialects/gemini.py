@@ -1,4 +1,4 @@
-"""Google's Gemini API: generateContent, streamGenerateContent and models, in v1 and v1beta."""
+"""Google's Gemini API: generateContent, streamGenerateContent, batchEmbedContents and models, in v1 and v1beta."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from synapse.simulator.dialects import gemini_embeddings
 from synapse.simulator.dialects import gemini_errors as errors
 from synapse.simulator.dialects.base import (
     Ask,
@@ -22,6 +23,7 @@ from synapse.simulator.dialects.base import (
 from synapse.simulator.dialects.gemini_answer import STREAM_HEADERS, Chunks, frame, plain
 from synapse.simulator.dialects.gemini_models import list_models, show_model
 from synapse.simulator.dialects.gemini_schema import Body, Content, Problem, check
+from synapse.simulator.dialects.gemini_tools import calls_of, decided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +38,7 @@ MODELS_NEED_KEY = True
 
 _VERSIONS = ("v1", "v1beta", "v1alpha")
 _FORMS = {"generateContent": Form.PLAIN, "streamGenerateContent": Form.ARRAY}
+_VECTORS = "batchEmbedContents"
 _MAX_CANDIDATES = 8
 _decode = msgspec.json.Decoder().decode
 
@@ -71,6 +74,8 @@ def span(model: str) -> str:
 
 def read(request: Request, target: Generate, body: bytes) -> Ask:
     """Read a request as the API does: strictly."""
+    if target.vectors:
+        return _known(request, target, gemini_embeddings.read(target, body))
     content = parse(body, target.form)
     texts = [_texts(message) for message in content["contents"]]
     config = content.get("generationConfig", {})
@@ -78,9 +83,7 @@ def read(request: Request, target: Generate, body: bytes) -> Ask:
     words = sum(map(_count_words, texts)) + _count_words(_texts(content.get("systemInstruction", {})))
     roles = [message.get("role") for message in content["contents"]]
     spoken = [text for role, text in zip(roles, texts, strict=True) if text and role != "model"]
-    if target.model.startswith("missing"):
-        raise Refusal(not_found(target, target.form, _no_such_model(request, target)))
-    return Ask(
+    ask = Ask(
         model=target.model,
         form=target.form,
         prompt="".join(spoken[-1]) if spoken else "",
@@ -90,7 +93,10 @@ def read(request: Request, target: Generate, body: bytes) -> Ask:
         count=config.get("candidateCount", 1),
         thoughts=thinking.get("includeThoughts", False) and thinking.get("thinkingBudget") != 0,
         version=target.version,
+        text=decided(content),
+        calls=calls_of(content),
     )
+    return _known(request, target, ask)
 
 
 def parse(body: bytes, form: Form) -> Body:
@@ -120,6 +126,11 @@ def stream(ask: Ask, answer: Answer) -> Stream:
     return Stream(STREAM_HEADERS, events, chunks.count)
 
 
+def embed(ask: Ask) -> Reply:
+    """Give the vectors of texts."""
+    return gemini_embeddings.reply(ask)
+
+
 def broken(form: Form) -> bytes:
     """Return a partial answer that breaks off."""
     start = b'{"candidates": [{"content": {"parts": [{"te'
@@ -136,7 +147,7 @@ def over_quota(ask: Ask, violations: Sequence[Violation], _standing: Standing, n
     return errors.over_quota(ask.model, violations, now, ask.form)
 
 
-def allowance(_standing: Standing) -> Headers:
+def allowance(_standing: Standing, _now: float) -> Headers:
     """Return no headers: the API tells nothing of what is left."""
     return []
 
@@ -154,6 +165,8 @@ def models(request: Request, target: Models, recorded: bytes | None) -> Reply:
 def _route_generate(request: Request, tail: str, version: str) -> Generate | None:
     model, _, method = tail.rpartition(":")
     form = _FORMS.get(method)
+    if model and method == _VECTORS:
+        return Generate(model.removeprefix("models/"), Form.PLAIN, version, vectors=True)
     if not model or form is None:
         return None
     if form is Form.ARRAY and request.parameter("alt") == "sse":
@@ -176,6 +189,13 @@ def _find_problems(content: Body, problems: list[Problem]) -> list[Problem]:
     if "thinkingBudget" in thinking and "thinkingLevel" in thinking:
         problems.append(Problem("generation_config", "You can only set one of thinking budget and thinking level."))
     return problems
+
+
+def _known(request: Request, target: Generate, ask: Ask) -> Ask:
+    """Return what is asked. Raises `Refusal` where there is no such model."""
+    if target.model.startswith("missing"):
+        raise Refusal(not_found(target, target.form, _no_such_model(request, target)))
+    return ask
 
 
 def _no_such_model(request: Request, target: Generate) -> str:

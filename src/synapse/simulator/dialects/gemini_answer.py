@@ -6,20 +6,29 @@ indented by two.
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from synapse.simulator.dialects.base import Ask, Form, Headers
-from synapse.simulator.text import Answer, Candidate, Finish
+from synapse.simulator.text import Answer, Call, Candidate, Finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 STREAM_HEADERS: Headers = [(b"content-type", b"text/event-stream"), (b"content-disposition", b"attachment")]
 
-_FINISH = {Finish.STOP: b'"finishReason": "STOP",', Finish.LENGTH: b'"finishReason": "MAX_TOKENS",'}
+_FINISH = {
+    Finish.STOP: b'"finishReason": "STOP",',
+    Finish.LENGTH: b'"finishReason": "MAX_TOKENS",',
+    Finish.TOOL_CALLS: b'"finishReason": "STOP","finishMessage": "Model generated function call(s).",',
+}
+_VERSION = re.compile(r"gemini-(\d+(?:\.\d+)?)")
+_SIGNED = 3.0
+_WITH_IDS = 3.5
 _CHUNK = b'{"candidates": [{"content": {%b"role": "model"},%b"index": %d}],%b'
 _TEXT = b'"parts": [{"text": "%b"}],'
 _THOUGHT = b'"parts": [{"text": "%b","thought": true}],'
@@ -33,8 +42,8 @@ class Chunks:
         self._ask = ask
         self._answer = answer
         self._end = _end(ask, answer)
-        empty = sum(not candidate.pieces for candidate in answer.candidates)
-        self.count = len(answer.thoughts) + answer.spoken_tokens + empty
+        parts = [len(candidate.pieces) + len(candidate.calls) or 1 for candidate in answer.candidates]
+        self.count = len(answer.thoughts) + sum(parts)
         """How many there are."""
 
     def events(self) -> Iterator[bytes]:
@@ -44,11 +53,12 @@ class Chunks:
             yield _CHUNK % (_THOUGHT % thought, b"", 0, _usage(words, 0, number) + self._end)
         thoughts = len(self._answer.thoughts)
         spoken = 0
-        for step in zip_longest(*map(_parts, self._answer.candidates)):
+        shares = [_parts(self._ask, self._answer, candidate) for candidate in self._answer.candidates]
+        for step in zip_longest(*shares):
             for index, part in enumerate(step):
                 if part is not None:
-                    text, finish = part
-                    spoken += bool(text)
+                    text, finish, tokens = part
+                    spoken += tokens
                     yield _CHUNK % (text, finish, index, _usage(words, spoken, thoughts) + self._end)
 
 
@@ -56,7 +66,7 @@ def plain(ask: Ask, answer: Answer) -> bytes:
     """Give the whole answer."""
     candidates = b",".join(
         b'{"content": {%b"role": "model"},%b"index": %d}'
-        % (_whole(answer.thoughts if index == 0 else [], candidate.pieces), _FINISH[candidate.finish], index)
+        % (_whole(ask, answer, candidate, first=index == 0), _FINISH[candidate.finish], index)
         for index, candidate in enumerate(answer.candidates)
     )
     usage = _usage(ask.input_tokens, answer.spoken_tokens, len(answer.thoughts))
@@ -75,23 +85,45 @@ def frame(chunks: Iterable[bytes], form: Form) -> Iterator[bytes]:
         before = b",\r\n"
 
 
-def _parts(candidate: Candidate) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the part and the finish reason of each chunk of a candidate; one without a token is one empty chunk."""
+def _parts(ask: Ask, answer: Answer, candidate: Candidate) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield the part, the finish reason and the tokens of each chunk of a candidate; a call is one, however long.
+
+    A candidate without a token is one empty chunk.
+    """
     finish = _FINISH[candidate.finish]
+    calls = candidate.calls
+    for number, call in enumerate(calls):
+        part = _call(ask, answer, call, first=number == 0)
+        yield b'"parts": [%b],' % part, finish if number == len(calls) - 1 else b"", len(call.fragments)
+    if calls:
+        return
     if not candidate.pieces:
-        yield b"", finish
+        yield b"", finish, 0
         return
     for piece in candidate.pieces[:-1]:
-        yield _TEXT % piece, b""
-    yield _TEXT % candidate.pieces[-1], finish
+        yield _TEXT % piece, b"", 1
+    yield _TEXT % candidate.pieces[-1], finish, 1
 
 
-def _whole(thoughts: list[bytes], pieces: list[bytes]) -> bytes:
+def _call(ask: Ask, answer: Answer, call: Call, *, first: bool) -> bytes:
+    """Give a call as Gemini does: from 3 on the first of them is signed, from 3.5 on each has an id."""
+    version = _VERSION.match(ask.model)
+    number = float(version[1]) if version else 0.0
+    name = b'"id": "%b",' % call.id[:8].encode() if number >= _WITH_IDS else b""
+    signature = (
+        b',"thoughtSignature": "%b"' % b64encode(bytes.fromhex(answer.id)) if first and number >= _SIGNED else b""
+    )
+    told = (name, msgspec.json.encode(call.name), call.arguments.encode(), signature)
+    return b'{"functionCall": {%b"name": %b,"args": %b}%b}' % told
+
+
+def _whole(ask: Ask, answer: Answer, candidate: Candidate, *, first: bool) -> bytes:
     parts = []
-    if thoughts:
-        parts.append(b'{"text": "%b","thought": true}' % b"".join(thoughts))
-    if pieces:
-        parts.append(b'{"text": "%b"}' % b"".join(pieces))
+    if first and answer.thoughts:
+        parts.append(b'{"text": "%b","thought": true}' % b"".join(answer.thoughts))
+    if candidate.pieces:
+        parts.append(b'{"text": "%b"}' % b"".join(candidate.pieces))
+    parts += [_call(ask, answer, call, first=number == 0) for number, call in enumerate(candidate.calls)]
     return b'"parts": [%b],' % b",".join(parts) if parts else b""
 
 

@@ -29,12 +29,20 @@ class Blob(TypedDict, total=False):
     data: str
 
 
+class FunctionResponse(TypedDict, total=False):
+    """What a tool gave."""
+
+    name: str
+    response: dict[str, object]
+
+
 class Part(TypedDict, total=False):
     """A piece of a message."""
 
     text: str
     inlineData: Blob
     fileData: dict[str, str]
+    functionResponse: FunctionResponse
 
 
 class Content(TypedDict, total=False):
@@ -59,6 +67,41 @@ class GenerationConfig(TypedDict, total=False):
     maxOutputTokens: int
     stopSequences: list[str]
     thinkingConfig: ThinkingConfig
+    responseMimeType: str
+    responseSchema: dict[str, object]
+    responseJsonSchema: dict[str, object]
+
+
+class FunctionDeclaration(TypedDict, total=False):
+    """A function that may be called."""
+
+    name: str
+
+
+class Tool(TypedDict, total=False):
+    """Functions that may be called; any other tool is let pass."""
+
+    functionDeclarations: list[FunctionDeclaration]
+
+
+class FunctionCallingConfig(TypedDict, total=False):
+    """Whether functions are to be called."""
+
+    mode: str
+
+
+class ToolConfig(TypedDict, total=False):
+    """How tools are to be used."""
+
+    functionCallingConfig: FunctionCallingConfig
+
+
+class EmbedRequest(TypedDict, total=False):
+    """A text of which a vector is wanted."""
+
+    model: str
+    content: Content
+    outputDimensionality: int
 
 
 class Body(TypedDict, total=False):
@@ -67,6 +110,8 @@ class Body(TypedDict, total=False):
     contents: list[Content]
     systemInstruction: Content
     generationConfig: GenerationConfig
+    tools: list[Tool]
+    toolConfig: ToolConfig
 
 
 def _fields(text: str) -> dict[str, tuple[str, str]]:
@@ -94,6 +139,10 @@ _MESSAGES = {
         "model:string contents:Content* systemInstruction:Content tools:Tool* toolConfig:ToolConfig "
         "safetySettings:SafetySetting* generationConfig:GenerationConfig cachedContent:string serviceTier:string "
         "labels store:bool continuationToken:string"
+    ),
+    "Batch": _fields("model:string requests:EmbedRequest*"),
+    "EmbedRequest": _fields(
+        "model:string content:Content taskType:string title:string outputDimensionality:int embedContentConfig"
     ),
     "Content": _fields("parts:Part* role:string"),
     "Part": _fields(

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions and models."""
+"""OpenAI's chat completions, embeddings and models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from synapse.domain.quota import Measure
-from synapse.simulator.dialects import chat
+from synapse.simulator.dialects import chat, chat_embeddings
 from synapse.simulator.dialects.base import (
     Ask,
     Form,
@@ -71,7 +71,8 @@ def span(model: str) -> str:
 
 def read(_request: Request, target: Generate, body: bytes) -> Ask:
     """Read a request, letting unknown fields pass."""
-    ask = chat.read(body, lambda mistake: _refuse(400, mistake.message, mistake.param, mistake.code))
+    take = chat_embeddings.read if target.vectors else chat.read
+    ask = take(body, lambda mistake: _refuse(400, mistake.message, mistake.param, mistake.code))
     if ask.model.startswith("missing"):
         message = f"The model `{ask.model}` does not exist or you do not have access to it."
         raise Refusal(not_found(target, ask.form, message))
@@ -83,12 +84,17 @@ def reply(ask: Ask, answer: Answer) -> Reply:
     return Reply(200, plain(ask, answer), [*_JSON, *_VERSION, _request_id(answer)])
 
 
+def embed(ask: Ask) -> Reply:
+    """Give the vectors of texts."""
+    return _reply(200, chat_embeddings.answer(ask))
+
+
 def stream(ask: Ask, answer: Answer) -> Stream:
     """Give the answer token by token, between a chunk that tells the role and one that tells how it ended."""
     chunks = Chunks(ask, answer)
     headers = [*STREAM_HEADERS, *_VERSION, _request_id(answer)]
     tail = [*chunks.ends(), *chunks.usage(), DONE]
-    return Stream(headers, chunks.deltas(), answer.spoken_tokens, lead=chunks.roles(), tail=tail)
+    return Stream(headers, chunks.deltas(), answer.output_tokens, lead=chunks.roles(), tail=tail)
 
 
 def broken(_form: Form) -> bytes:
@@ -102,7 +108,7 @@ def fault(_ask: Ask, kind: FaultKind) -> Reply:
     return error(status, message, type_, code=code)
 
 
-def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, _now: float) -> Reply:
+def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, now: float) -> Reply:
     """Give the 429 of the first quota that the request would break."""
     first = violations[0]
     type_, quota = _QUOTAS[first.measure]
@@ -114,11 +120,11 @@ def over_quota(ask: Ask, violations: Sequence[Violation], standing: Standing, _n
     )
     refusal = error(429, message, type_, code="rate_limit_exceeded")
     retry = [(b"retry-after", b"%d" % -(-wait // 1)), (b"retry-after-ms", b"%d" % (wait * 1000))]
-    refusal.headers = [*refusal.headers, *allowance(standing), *retry]
+    refusal.headers = [*refusal.headers, *allowance(standing, now), *retry]
     return refusal
 
 
-def allowance(standing: Standing) -> Headers:
+def allowance(standing: Standing, _now: float) -> Headers:
     """Return the headers that tell what is left of the requests and of the tokens."""
     headers: Headers = []
     for name, left in (("requests", standing.requests), ("tokens", standing.tokens)):
@@ -184,4 +190,4 @@ def _entry(name: str) -> dict[str, object]:
 
 
 def _reply(status: int, content: object) -> Reply:
-    return Reply(status, msgspec.json.format(msgspec.json.encode(content), indent=2), _JSON)
+    return Reply(status, msgspec.json.format(msgspec.json.encode(content), indent=2), [*_JSON])

@@ -12,21 +12,24 @@ from synapse.simulator.dialects.base import Ask, Headers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synapse.simulator.text import Answer
+    from synapse.simulator.text import Answer, Call, Candidate
 
 STREAM_HEADERS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 DONE = b"data: [DONE]\n\n"
 
 _USAGE = (
     b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
-    b'"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,'
+    b'"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":%d,'
     b'"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
 )
 _CHOICE = (
-    b'{"index":%d,"message":{"role":"assistant","content":"%b","refusal":null,"annotations":[]},'
+    b'{"index":%d,"message":{"role":"assistant","content":%b,%b"refusal":null,"annotations":[]},'
     b'"logprobs":null,"finish_reason":"%b"}'
 )
 _ROLE = b'{"role":"assistant","content":"","refusal":null}'
+_CALL = b'{"id":"call_%b","type":"function","function":{"name":%b,"arguments":"%b"}}'
+_CALL_BEGINS = b'{"tool_calls":[{"index":%d,"id":"call_%b","type":"function","function":{"name":%b,"arguments":""}}]}'
+_CALL_GOES_ON = b'{"tool_calls":[{"index":%d,"function":{"arguments":"%b"}}]}'
 _PADDING = b"simulated-padding"
 """Chunks are filled up to lengths that do not tell those of the tokens."""
 
@@ -46,13 +49,20 @@ class Chunks:
         return [self._chunk(index, _ROLE, b"null", b"") for index in range(len(self._answer.candidates))]
 
     def deltas(self) -> Iterator[bytes]:
-        """Yield the tokens of the choices in turn."""
+        """Yield the tokens: of the thoughts, of the choices in turn, and of their calls."""
         before = [self._begin + b'[{"index":%d,"delta":{"content":"' % n for n in range(len(self._answer.candidates))]
         after = b'"},"logprobs":null,"finish_reason":null}]%b,"obfuscation":"' % self._usage
+        for thought in self._answer.thoughts:
+            yield self._chunk(0, b'{"reasoning_content":"%b"}' % thought, b"null", thought)
         for step in zip_longest(*(candidate.pieces for candidate in self._answer.candidates)):
             for index, piece in enumerate(step):
                 if piece is not None:
                     yield b'%b%b%b%b"}\n\n' % (before[index], piece, after, _PADDING[len(piece) :])
+
+        for index, candidate in enumerate(self._answer.candidates):
+            for first, delta in call_deltas(candidate.calls):
+                head = self._chunk(index, first, b"null", b"") if first else b""
+                yield head + self._chunk(index, delta, b"null", b"")
 
     def ends(self) -> list[bytes]:
         """Return the last chunk of each choice."""
@@ -73,11 +83,20 @@ class Chunks:
 def plain(ask: Ask, answer: Answer) -> bytes:
     """Give the whole answer."""
     choices = b",".join(
-        _CHOICE % (index, b"".join(candidate.pieces), candidate.finish.encode())
+        _CHOICE % (index, *_said(answer, index, candidate), candidate.finish.encode())
         for index, candidate in enumerate(answer.candidates)
     )
     head = b'{"id":"%b","object":"chat.completion",%b' % _identity(ask, answer)
     return msgspec.json.format(b'%b,"choices":[%b],"usage":%b}' % (head, choices, _usage(ask, answer)), indent=2)
+
+
+def _said(answer: Answer, index: int, candidate: Candidate) -> tuple[bytes, bytes]:
+    """Return the text of a choice, null where it is calls, and what the message has besides."""
+    thoughts = b"".join(answer.thoughts) if index == 0 else b""
+    besides = b'"reasoning_content":"%b",' % thoughts if thoughts else b""
+    if not candidate.calls:
+        return b'"%b"' % b"".join(candidate.pieces), besides
+    return b"null", besides + b'"tool_calls":[%b],' % b",".join(map(whole_call, candidate.calls))
 
 
 def _identity(ask: Ask, answer: Answer) -> tuple[bytes, bytes]:
@@ -88,5 +107,19 @@ def _identity(ask: Ask, answer: Answer) -> tuple[bytes, bytes]:
 
 
 def _usage(ask: Ask, answer: Answer) -> bytes:
-    spoken = answer.spoken_tokens
-    return _USAGE % (ask.input_tokens, spoken, ask.input_tokens + spoken)
+    spoken = answer.output_tokens
+    return _USAGE % (ask.input_tokens, spoken, ask.input_tokens + spoken, len(answer.thoughts))
+
+
+def whole_call(call: Call) -> bytes:
+    """Give a call in one piece."""
+    return _CALL % (call.id.encode(), msgspec.json.encode(call.name), b"".join(call.fragments))
+
+
+def call_deltas(calls: tuple[Call, ...]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the delta of each token of calls, and before the first of each the delta that begins the call."""
+    for number, call in enumerate(calls):
+        first = _CALL_BEGINS % (number, call.id.encode(), msgspec.json.encode(call.name))
+        for fragment in call.fragments:
+            yield first, _CALL_GOES_ON % (number, fragment)
+            first = b""

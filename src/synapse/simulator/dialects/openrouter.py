@@ -1,4 +1,4 @@
-"""OpenRouter's chat completions and models: OpenAI's, with differences."""
+"""OpenRouter's chat completions, embeddings and models: OpenAI's, with differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from synapse.domain.quota import Measure
-from synapse.simulator.dialects import chat
+from synapse.simulator.dialects import chat, chat_embeddings
 from synapse.simulator.dialects.base import (
     Ask,
     Form,
@@ -74,9 +74,10 @@ def span(model: str) -> str:
     return FREE if model.endswith(FREE) else model
 
 
-def read(_request: Request, _target: Generate, body: bytes) -> Ask:
+def read(_request: Request, target: Generate, body: bytes) -> Ask:
     """Read a request, letting unknown fields pass."""
-    ask = chat.read(body, lambda mistake: Refusal(error(400, mistake.message)))
+    take = chat_embeddings.read if target.vectors else chat.read
+    ask = take(body, lambda mistake: Refusal(error(400, mistake.message)))
     if ask.model.startswith("missing"):
         raise Refusal(error(400, f"{ask.model} is not a valid model ID"))
     return ask
@@ -87,13 +88,18 @@ def reply(ask: Ask, answer: Answer) -> Reply:
     return Reply(200, plain(ask, answer), [*_JSON, _generation_id(answer)])
 
 
+def embed(ask: Ask) -> Reply:
+    """Give the vectors of texts."""
+    return _reply(200, chat_embeddings.answer(ask))
+
+
 def stream(ask: Ask, answer: Answer) -> Stream:
     """Give the answer token by token, with comments for as long as there is none, and some between."""
     chunks = Chunks(ask, answer)
     return Stream(
         [*STREAM_HEADERS, _generation_id(answer)],
         chunks.deltas(),
-        answer.spoken_tokens,
+        answer.output_tokens,
         opening=COMMENT,
         tail=[*chunks.ends(), chunks.usage(), DONE],
         heartbeat=COMMENT,
@@ -123,7 +129,7 @@ def over_quota(ask: Ask, violations: Sequence[Violation], _standing: Standing, n
     return refusal
 
 
-def allowance(_standing: Standing) -> Headers:
+def allowance(_standing: Standing, _now: float) -> Headers:
     """Return no headers: only a 429 tells what is left."""
     return []
 
@@ -175,4 +181,4 @@ def _entry(name: str) -> dict[str, object]:
 
 
 def _reply(status: int, content: object) -> Reply:
-    return Reply(status, msgspec.json.encode(content), _JSON)
+    return Reply(status, msgspec.json.encode(content), [*_JSON])

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from synapse.simulator.dialects.base import Ask, Headers
+from synapse.simulator.dialects.openai_answer import call_deltas, whole_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synapse.simulator.text import Answer
+    from synapse.simulator.text import Answer, Candidate
 
 STREAM_HEADERS: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 COMMENT = b": OPENROUTER PROCESSING\n\n"
@@ -24,12 +25,13 @@ _USAGE = (
     b'"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":0,"audio_tokens":0,"video_tokens":0},'
     b'"cost_details":{"upstream_inference_cost":0,"upstream_inference_prompt_cost":0,'
     b'"upstream_inference_completions_cost":0},'
-    b'"completion_tokens_details":{"reasoning_tokens":0,"image_tokens":0,"audio_tokens":0}}'
+    b'"completion_tokens_details":{"reasoning_tokens":%d,"image_tokens":0,"audio_tokens":0}}'
 )
 _CHOICE = (
     b'{"index":%d,"logprobs":null,"finish_reason":"%b","native_finish_reason":"%b",'
-    b'"message":{"role":"assistant","content":"%b","refusal":null,"reasoning":null}}'
+    b'"message":{"role":"assistant","content":%b,%b"refusal":null,%b}}'
 )
+_CHUNK = b'{"index":%d,"delta":%b,"finish_reason":null,"native_finish_reason":null}'
 _LAST = b'{"index":%d,"delta":{"content":"","role":"assistant"},"finish_reason":"%b","native_finish_reason":"%b"}'
 
 
@@ -43,15 +45,23 @@ class Chunks:
         self._begin = b'data: {"id":"%b","object":"chat.completion.chunk",%b,"choices":' % _identity(ask, answer)
 
     def deltas(self) -> Iterator[bytes]:
-        """Yield the tokens of the choices in turn, some with a comment before them."""
+        """Yield the tokens: of thoughts, of the choices in turn, some with a comment before them, and of calls."""
         before = [self._begin + b'[{"index":%d,"delta":{"content":"' % n for n in range(len(self._answer.candidates))]
         after = b'","role":"assistant"},"finish_reason":null,"native_finish_reason":null}]}\n\n'
+        for thought in self._answer.thoughts:
+            delta = b'{"content":"","role":"assistant",%b}' % _thoughts(thought)
+            yield b"%b[%b]}\n\n" % (self._begin, _CHUNK % (0, delta))
         for number, step in enumerate(zip_longest(*(candidate.pieces for candidate in self._answer.candidates))):
             comment = COMMENT if number and number % _TOKENS_PER_COMMENT == 0 else b""
             for index, piece in enumerate(step):
                 if piece is not None:
                     yield b"%b%b%b%b" % (comment, before[index], piece, after)
                     comment = b""
+
+        for index, candidate in enumerate(self._answer.candidates):
+            for first, delta in call_deltas(candidate.calls):
+                choices = [_CHUNK % (index, one) for one in (first, delta) if one]
+                yield b"".join([b"%b[%b]}\n\n" % (self._begin, choice) for choice in choices])
 
     def ends(self) -> list[bytes]:
         """Return the last chunk of each choice."""
@@ -70,11 +80,25 @@ class Chunks:
 def plain(ask: Ask, answer: Answer) -> bytes:
     """Give the whole answer."""
     choices = b",".join(
-        _CHOICE % (index, candidate.finish.encode(), candidate.finish.encode(), b"".join(candidate.pieces))
+        _CHOICE % (index, *[candidate.finish.encode()] * 2, *_said(answer, index, candidate))
         for index, candidate in enumerate(answer.candidates)
     )
     head = b'{"id":"%b","object":"chat.completion",%b,"system_fingerprint":null' % _identity(ask, answer)
     return b'%b,"choices":[%b],"usage":%b}' % (head, choices, _usage(ask, answer))
+
+
+def _said(answer: Answer, index: int, candidate: Candidate) -> tuple[bytes, bytes, bytes]:
+    """Return the text of a choice, null where it is calls, these calls, and the thoughts before it."""
+    thoughts = _thoughts(b"".join(answer.thoughts)) if index == 0 and answer.thoughts else b'"reasoning":null'
+    if not candidate.calls:
+        return b'"%b"' % b"".join(candidate.pieces), b"", thoughts
+    return b"null", b'"tool_calls":[%b],' % b",".join(map(whole_call, candidate.calls)), thoughts
+
+
+def _thoughts(text: bytes) -> bytes:
+    """Give thoughts in both of the ways that they are told."""
+    detail = b'{"type":"reasoning.text","text":"%b","format":"unknown","index":0}' % text
+    return b'"reasoning":"%b","reasoning_details":[%b]' % (text, detail)
 
 
 def _identity(ask: Ask, answer: Answer) -> tuple[bytes, bytes]:
@@ -85,5 +109,5 @@ def _identity(ask: Ask, answer: Answer) -> tuple[bytes, bytes]:
 
 
 def _usage(ask: Ask, answer: Answer) -> bytes:
-    spoken = answer.spoken_tokens
-    return _USAGE % (ask.input_tokens, spoken, ask.input_tokens + spoken)
+    spoken = answer.output_tokens
+    return _USAGE % (ask.input_tokens, spoken, ask.input_tokens + spoken, len(answer.thoughts))

@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from synapse.simulator.dialects import find
+from synapse.simulator.dialects import anthropic, find
 from synapse.simulator.dialects.base import Form, Generate, Headers, Models, Request
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from synapse.simulator.dialects.base import Dialect, Target
 
 _INDEX = "index.json"
 _FORMS = {"sse": Form.SSE, "json-array-stream": Form.ARRAY}
@@ -76,6 +78,11 @@ class _Model(msgspec.Struct):
     model: str
 
 
+def takes_forms(dialect: Dialect, target: Target) -> bool:
+    """Tell whether recorded answers can be given another form; where not, they are played for just their route."""
+    return dialect is not anthropic and not (isinstance(target, Generate) and target.vectors)
+
+
 def load(directory: Path) -> list[Recording]:
     """Read all recordings of a directory and of those in it, by name.
 
@@ -100,7 +107,7 @@ def _read(file: Path, directory: Path) -> Recording:
 def _recording(name: str, request: _Request, response: _Response) -> Recording:
     url = urlsplit(request.url)
     found = find(Request(request.method, url.path, url.query.encode(), []))
-    dialect, target = found if found is not None else (None, None)
+    dialect, target = found if found is not None and takes_forms(*found) else (None, None)
     body = _body(request.body)
     return Recording(
         name=name,
