@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from synapse.domain.quota import Headroom, Measure, Violation
-from synapse.providers.wires.faults import instant
+from synapse.providers.wires.faults import instant, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,14 +29,10 @@ def violations(headers: Mapping[str, str]) -> tuple[Violation, ...]:
 
 
 def _one(what: str, headers: Mapping[str, str]) -> Headroom | None:
-    limit, remaining = (_whole(headers.get(f"{_PREFIX}{what}-{name}", "")) for name in ("limit", "remaining"))
-    if limit is None:
+    limit, remaining = (whole(headers.get(f"{_PREFIX}{what}-{name}", "")) for name in ("limit", "remaining"))
+    if not limit:
         return None
     return Headroom(_MEASURES[what], limit, remaining, _seconds(headers.get(f"{_PREFIX}{what}-reset", ""), headers))
-
-
-def _whole(value: str) -> int | None:
-    return int(value) if value.isascii() and value.isdigit() else None
 
 
 def _seconds(reset: str, headers: Mapping[str, str]) -> float | None:
