@@ -161,7 +161,8 @@ class AnthropicDecoder:
                 return _NOTHING
 
     def _argue(self, piece: str) -> Sequence[Signal]:
-        if not piece:
+        if not piece or not self._in_call:
+            # What a tool of the provider's own is called with is not for the caller to answer.
             return _NOTHING
         self._argued = True
         return (CallDelta(self._calls - 1, arguments=piece),)
