@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from synapse.domain.request import (
-    Document,
-    Image,
-    ImageUrl,
-    Message,
-    Part,
-    Request,
-    Role,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-)
+from synapse.domain.request import Request
 from synapse.domain.tools import Tool, ToolChoice, ToolMode
-from synapse.providers.wires.anthropic_models import adaptive
+from synapse.providers.wires.anthropic_messages import CacheControl, TextBlock, Turn, cache, system, turns
+from synapse.providers.wires.anthropic_models import adaptive, refuses_sampling
 from synapse.providers.wires.base import Call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from synapse.domain.credential import Credential
-    from synapse.domain.request import Reasoning
+    from synapse.domain.request import Reasoning, Sampling
 
 VERSION = "2023-06-01"
 """The last one that takes temperature and its like."""
@@ -42,69 +30,6 @@ _BUDGETS: Final[Mapping[str, int]] = {
 _EFFORTS: Final[Mapping[str, str]] = {"minimal": "low", "xhigh": "high"}
 """The nearest effort that all models know, of those that some do not."""
 _EMPTY_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
-_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
-
-
-class _CacheControl(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    type: str
-    ttl: str | None = None
-
-
-class _TextBlock(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    type: str
-    text: str
-    cache_control: _CacheControl | None = None
-
-
-class _Source(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    type: str
-    media_type: str | None = None
-    data: bytes | str | None = None
-    """Bytes are written as base64."""
-    url: str | None = None
-
-
-class _SourceBlock(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """An image or a document."""
-
-    type: str
-    source: _Source
-    title: str | None = None
-    cache_control: _CacheControl | None = None
-
-
-class _ThinkingBlock(msgspec.Struct, frozen=True, gc=False):
-    thinking: str
-    signature: str
-    type: Literal["thinking"] = "thinking"
-
-
-class _RedactedBlock(msgspec.Struct, frozen=True, gc=False):
-    data: str
-    type: Literal["redacted_thinking"] = "redacted_thinking"
-
-
-class _ToolUse(msgspec.Struct, frozen=True, gc=False):
-    id: str
-    name: str
-    input: msgspec.Raw
-    type: Literal["tool_use"] = "tool_use"
-
-
-class _ToolResultBlock(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    type: str
-    tool_use_id: str
-    content: list[_TextBlock | _SourceBlock] | None = None
-    is_error: bool = False
-    cache_control: _CacheControl | None = None
-
-
-_Block = _TextBlock | _SourceBlock | _ThinkingBlock | _RedactedBlock | _ToolUse | _ToolResultBlock
-
-
-class _Turn(msgspec.Struct, gc=False):
-    role: str
-    content: str | list[_Block]
 
 
 class _Tool(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -112,7 +37,7 @@ class _Tool(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     input_schema: msgspec.Raw
     description: str | None = None
     strict: bool | None = None
-    cache_control: _CacheControl | None = None
+    cache_control: CacheControl | None = None
 
 
 class _Choice(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -124,6 +49,7 @@ class _Choice(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class _Thinking(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     type: str
     budget_tokens: int | None = None
+    display: str | None = None
 
 
 class _Format(msgspec.Struct, frozen=True, gc=False):
@@ -143,8 +69,8 @@ class _Metadata(msgspec.Struct, frozen=True, gc=False):
 class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str
     max_tokens: int
-    messages: list[_Turn]
-    system: list[_TextBlock] | None = None
+    messages: list[Turn]
+    system: list[TextBlock] | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -177,13 +103,14 @@ def _body(request: Request, model: str) -> _Body:
     most = sampling.max_output_tokens if sampling.max_output_tokens is not None else _MAX_TOKENS
     if thinking is not None and thinking.budget_tokens is not None and most <= thinking.budget_tokens:
         most += thinking.budget_tokens  # thoughts count as output here
+    temperature, top_p = _picked(sampling, model)
     return _Body(
         model=model,
         max_tokens=most,
-        messages=_turns(request.messages),
-        system=_system(request.messages),
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
+        messages=turns(request.messages),
+        system=system(request.messages),
+        temperature=temperature,
+        top_p=top_p,
         top_k=sampling.top_k,
         stop_sequences=sampling.stop,
         stream=request.stream,
@@ -195,105 +122,21 @@ def _body(request: Request, model: str) -> _Body:
     )
 
 
-# --- what was said
+def _picked(sampling: Sampling, model: str) -> tuple[float | None, float | None]:
+    """Return temperature and top_p. One that changes nothing is not said where saying it would be refused.
+
+    Newer models take one of the two, the newest none.
+    """
+    temperature, top_p = sampling.temperature, sampling.top_p
+    neither = refuses_sampling(model)
+    if top_p == 1.0 and (neither or temperature is not None):
+        top_p = None
+    if temperature == 1.0 and (neither or top_p is not None):
+        temperature = None
+    return temperature, top_p
 
 
-def _system(messages: Sequence[Message]) -> list[_TextBlock] | None:
-    found = [
-        _TextBlock("text", part.text, _cache(part.cache))
-        for message in messages
-        if message.role is Role.SYSTEM
-        for part in message.parts
-        if isinstance(part, Text) and part.text
-    ]
-    return found or None
-
-
-def _turns(messages: Sequence[Message]) -> list[_Turn]:
-    turns: list[_Turn] = []
-    for message in messages:
-        if message.role is Role.SYSTEM:
-            continue
-        role = "user" if message.role is Role.USER else "assistant"
-        blocks = _blocks(message.parts)
-        if not blocks:
-            continue
-        if turns and turns[-1].role == role and isinstance(turns[-1].content, list):
-            turns[-1].content += blocks
-        else:
-            turns.append(_Turn(role, blocks))
-    for turn in turns:
-        _tidy(turn)
-    return turns
-
-
-def _tidy(turn: _Turn) -> None:
-    """Put the results of tools first, where they must stand; let plain text alone be a plain string."""
-    blocks = turn.content
-    if isinstance(blocks, str):
-        return
-    if len(blocks) == 1 and isinstance(blocks[0], _TextBlock) and blocks[0].cache_control is None:
-        turn.content = blocks[0].text
-    elif turn.role == "user":
-        blocks.sort(key=lambda block: not isinstance(block, _ToolResultBlock))
-
-
-def _blocks(parts: Sequence[Part]) -> list[_Block]:
-    return [block for part in parts if (block := _block(part)) is not None]
-
-
-def _block(part: Part) -> _Block | None:  # noqa: PLR0911 - one for each kind of part
-    match part:
-        case Text(text, cache):
-            return _TextBlock("text", text, _cache(cache)) if text else None
-        case Image() | ImageUrl() | Document():
-            return _source_block(part)
-        case Thinking(text, signature, redacted):
-            if redacted is not None:
-                return _RedactedBlock(redacted)
-            return _ThinkingBlock(text, signature) if signature is not None else None  # another provider's thoughts
-        case ToolCall(id, name, arguments):
-            return _ToolUse(tool_id(id), name, msgspec.Raw(arguments.encode() or b"{}"))
-        case ToolResult():
-            return _tool_result(part)
-        case _:
-            return None
-
-
-def _source_block(part: Image | ImageUrl | Document) -> _SourceBlock:
-    if isinstance(part, ImageUrl):
-        return _SourceBlock("image", _Source("url", url=part.url), cache_control=_cache(part.cache))
-    if isinstance(part, Image):
-        return _SourceBlock("image", _Source("base64", part.media_type, part.data), cache_control=_cache(part.cache))
-    if part.media_type == "text/plain":
-        source = _Source("text", "text/plain", part.data.decode(errors="replace"))
-    else:
-        source = _Source("base64", part.media_type, part.data)
-    return _SourceBlock("document", source, part.name, _cache(part.cache))
-
-
-def _tool_result(part: ToolResult) -> _ToolResultBlock:
-    content: list[_TextBlock | _SourceBlock] = []
-    for inner in part.content:
-        if not isinstance(inner, Text):
-            content.append(_source_block(inner))
-        elif inner.text:
-            content.append(_TextBlock("text", inner.text))
-    return _ToolResultBlock("tool_result", tool_id(part.call_id), content or None, part.is_error, _cache(part.cache))
-
-
-def tool_id(name: str) -> str:
-    """Return a call's id in the letters that are allowed; those of other providers may have others."""
-    return _NO_ID.sub("_", name) or "call"
-
-
-def _cache(ttl: str | None) -> _CacheControl | None:
-    if ttl is None:
-        return None
-    return _CacheControl("ephemeral", None if ttl == "5m" else ttl)
-
-
-# --- tools and thoughts
+# --- tools
 
 
 def _offered(request: Request) -> Sequence[Tool]:
@@ -305,7 +148,7 @@ def _offered(request: Request) -> Sequence[Tool]:
 
 
 def _tool(tool: Tool) -> _Tool:
-    return _Tool(tool.name, tool.schema or _EMPTY_SCHEMA, tool.description, tool.strict, _cache(tool.cache))
+    return _Tool(tool.name, tool.schema or _EMPTY_SCHEMA, tool.description, tool.strict, cache(tool.cache))
 
 
 def _choice(choice: ToolChoice | None) -> _Choice | None:
@@ -323,17 +166,28 @@ def _choice(choice: ToolChoice | None) -> _Choice | None:
             return _Choice("auto", None, alone)
 
 
+# --- thoughts, and the form of the answer
+
+
+def thinks(reasoning: Reasoning | None) -> bool:
+    """Tell whether the model is asked to think."""
+    if reasoning is None or _off(reasoning):
+        return False
+    return reasoning.effort is not None or reasoning.budget is not None or reasoning.show is True
+
+
+def _off(reasoning: Reasoning) -> bool:
+    return reasoning.effort == "none" or reasoning.budget == 0
+
+
 def _thinking(reasoning: Reasoning | None, model: str) -> _Thinking | None:
-    if reasoning is None:
-        return None
-    if reasoning.effort == "none" or reasoning.budget == 0:
-        return _Thinking("disabled")
+    if reasoning is None or not thinks(reasoning):
+        return _Thinking("disabled") if reasoning is not None and _off(reasoning) else None
+    display = {True: "summarized", False: "omitted", None: None}[reasoning.show]
     if adaptive(model):
-        return _Thinking("adaptive")
+        return _Thinking("adaptive", display=display)
     budget = reasoning.budget if reasoning.budget is not None else _BUDGETS.get(reasoning.effort or "", -1)
-    if budget < 0:
-        return _Thinking("enabled", _BUDGETS["medium"]) if reasoning.budget == -1 or reasoning.show else None
-    return _Thinking("enabled", max(_LEAST_BUDGET, budget))
+    return _Thinking("enabled", max(_LEAST_BUDGET, budget) if budget > 0 else _BUDGETS["medium"], display)
 
 
 def _output_config(request: Request, model: str) -> _OutputConfig | None:
