@@ -20,6 +20,7 @@ summary{cursor:pointer}.method{display:inline-block;min-width:3.5em;font-weight:
 table{border-collapse:collapse;width:100%;margin:.5rem 0}
 th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;border-bottom:1px solid #8883}
 """
+_BOUNDS: Final = {"minimum": "≥", "exclusiveMinimum": "&gt;", "maximum": "≤", "exclusiveMaximum": "&lt;"}
 _WIDEST_DEFAULT: Final = 60
 """Characters."""
 
@@ -129,8 +130,13 @@ def _type(schema: Mapping[str, Any]) -> str:
         case {"type": "object", "additionalProperties": dict(values)}:
             text = f"object of ({_type(values)})"
         case _:
-            text = escape(schema.get("type", "anything"))
+            text = escape(schema.get("type", "anything")) + _bounds(schema)
     return text
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    told = [f"{sign} {schema[name]:g}" for name, sign in _BOUNDS.items() if name in schema]
+    return f" {', '.join(told)}" if told else ""
 
 
 def _code(value: object) -> str:
