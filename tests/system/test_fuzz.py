@@ -153,15 +153,21 @@ def valid(schema: Json) -> SearchStrategy[Any]:
             made = st.lists(valid(schema.get("items", {})), min_size=schema.get("minItems", 0), max_size=3)
         case {"contentEncoding": "base64"}:
             made = st.binary(max_size=12).map(lambda data: b64encode(data).decode())
-        case {"type": "integer", "minimum": least, "maximum": most}:
-            made = st.integers(math.ceil(least), math.floor(most))
-        case {"type": "number", "minimum": least, "maximum": most}:
-            made = st.floats(least, most)
-        case {"type": kind}:
-            made = _PLAIN[kind]
+        case {"type": str(kind)}:
+            made = _plain(kind, schema)
         case _:
             made = _ANYTHING
     return made
+
+
+def _plain(kind: str, schema: Json) -> SearchStrategy[Any]:
+    match schema:
+        case {"minimum": least, "maximum": most} if kind == "integer":
+            return st.integers(math.ceil(least), math.floor(most))
+        case {"minimum": least, "maximum": most}:
+            return st.floats(least, most)
+        case _:
+            return _PLAIN[kind]
 
 
 def _object(properties: Mapping[str, Json], required: list[str]) -> SearchStrategy[Json]:
