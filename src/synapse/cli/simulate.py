@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 _USAGE = 2
 _DESCRIPTION = """\
-Answers like Gemini, OpenAI and OpenRouter, so that a configuration can be tried or put under load without spending.
-Gemini's routes are below /v1beta and /v1, OpenRouter's below /api/v1, OpenAI's below anything else.
+Answers like Gemini, OpenAI, OpenRouter and Anthropic, so that a configuration can be tried or put under load without
+spending. Gemini's routes are below /v1beta and /v1, OpenRouter's below /api/v1, Anthropic's is /v1/messages, below
+anything, and OpenAI's are below anything else.
 """
 _EPILOG = """\
-A prompt that begins with "echo " is answered with the rest of it, any other with lorem ipsum. A key that begins with
-"invalid" and a model that begins with "missing" are refused. A word is a token. A request counts when it arrives, and
-not at all where its quota refuses it. OpenRouter's free models are counted together.
+A prompt that begins with "echo " is answered with the rest of it, one that begins with "look" with the types and
+lengths of its pictures, any other with lorem ipsum. Lines like "call NAME {…}" are answered with calls of these tools,
+where the request has them, and the results of tools with their text; a request with a JSON Schema with the smallest
+instance of it. Vectors are made of the texts alone.
+
+A key that begins with "invalid" and a model that begins with "missing" are refused. A word is a token. A request counts
+when it arrives, and not at all where its quota refuses it. OpenRouter's free models are counted together.
 
 GET /_simulator/stats tells the requests, 429s and concurrency of each key and model, and how each quota was kept;
 POST /_simulator/reset forgets it all. The first line of output is "simulator ready at URL".

@@ -103,7 +103,10 @@ def read(request: Request, target: Generate, body: bytes) -> Ask:
         raise Refusal(not_found(target, Form.PLAIN, f"model: {content.model}"))
     if wrong := find_mistake(content, version):
         raise Refusal(error(400, wrong))
-    return ask_of(content)
+    try:
+        return ask_of(content)
+    except ValueError:
+        raise Refusal(error(400, "messages: image source base64 data is invalid")) from None
 
 
 def reply(ask: Ask, answer: Answer) -> Reply:

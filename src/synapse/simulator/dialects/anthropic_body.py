@@ -9,11 +9,26 @@ import msgspec
 from synapse.simulator.calls import ToolCall, read_calls
 from synapse.simulator.dialects.base import Ask, Form
 from synapse.simulator.instance import instance_of
+from synapse.simulator.pictures import describe, seen
 
 _LEAST_BUDGET = 1024
 _SAMPLING = ("temperature", "top_p", "top_k")
 WITHOUT_SAMPLING = "2026-10-21"
 """The version of the API from which on sampling cannot be asked for."""
+
+
+class Source(msgspec.Struct):
+    """Where a picture is, or the picture itself."""
+
+    type: str
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+
+    @property
+    def sight(self) -> str:
+        """What there is to see. Raises `ValueError` where it is no base64."""
+        return describe(self.media_type, self.data) if self.type == "base64" else self.url
 
 
 class Block(msgspec.Struct):
@@ -23,6 +38,8 @@ class Block(msgspec.Struct):
     text: str | None = None
     content: str | list[Block] | None = None
     """Of the result of a tool."""
+    source: Source | None = None
+    """Of a picture or a document."""
 
 
 class Message(msgspec.Struct):
@@ -122,7 +139,7 @@ def find_mistake(body: Body, version: str) -> str | None:
 
 
 def ask_of(body: Body) -> Ask:
-    """Say what a request asks."""
+    """Say what a request asks. Raises `ValueError` for a picture that is no base64."""
     thinking = body.thinking
     said = [text for message in body.messages if message.role == "user" and (text := _text(message.blocks))]
     return Ask(
@@ -156,11 +173,15 @@ def _calls(body: Body) -> tuple[ToolCall, ...]:
 
 
 def _decided(body: Body) -> str | None:
-    """Return the text that the request itself decides: an instance of its schema, or what its last tools gave."""
+    """Return the text that the request itself decides: by its schema, its pictures, or what its last tools gave."""
     wanted = body.output_format or (body.output_config.format if body.output_config is not None else None)
     if wanted is not None:
         return instance_of(wanted.schema)
-    results = [block for block in body.messages[-1].blocks if block.type == "tool_result"]
+    last = body.messages[-1]
+    pictures = [block.source.sight for block in last.blocks if block.type == "image" and block.source is not None]
+    if last.role == "user" and (sight := seen(_text(last.blocks), pictures)) is not None:
+        return sight
+    results = [block for block in last.blocks if block.type == "tool_result"]
     return "\n".join(["".join(_texts(block)) for block in results]) or None
 
 

@@ -10,6 +10,7 @@ import msgspec
 from synapse.simulator.calls import ToolCall, read_calls
 from synapse.simulator.dialects.base import Ask, Form, Generate, Models, Request, Target
 from synapse.simulator.instance import instance_of
+from synapse.simulator.pictures import describe_url, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,11 +23,18 @@ _MAX_CHOICES = 128
 _MAX_STOPS = 4
 
 
+class ImageUrl(msgspec.Struct):
+    """Where a picture is, or the picture itself."""
+
+    url: str
+
+
 class Part(msgspec.Struct):
     """A piece of a message."""
 
     type: str
     text: str | None = None
+    image_url: ImageUrl | None = None
 
 
 class Message(msgspec.Struct):
@@ -41,6 +49,12 @@ class Message(msgspec.Struct):
         if isinstance(self.content, str):
             return self.content
         return "".join([part.text for part in self.content or () if part.text])
+
+    @property
+    def pictures(self) -> list[str]:
+        """What there is to see in it. Raises `ValueError` for a picture that is no base64."""
+        parts = [] if isinstance(self.content, str) or self.content is None else self.content
+        return [describe_url(part.image_url.url) for part in parts if part.image_url is not None]
 
 
 class Function(msgspec.Struct):
@@ -159,7 +173,10 @@ def read(body: bytes, refuse: Callable[[Mistake], Refusal]) -> Ask:
     if content.stream_options is not None and not content.stream:
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise refuse(Mistake(message, "stream_options"))
-    return _ask(content)
+    try:
+        return _ask(content)
+    except ValueError:
+        raise refuse(Mistake("You uploaded an unsupported image. It is no base64.", "messages")) from None
 
 
 def _ask(content: ChatBody) -> Ask:
@@ -197,12 +214,15 @@ def _calls(content: ChatBody) -> tuple[ToolCall, ...]:
 
 
 def _decided(content: ChatBody) -> str | None:
-    """Return the text that the request itself decides: an instance of its schema, or what its last tools gave."""
+    """Return the text that the request itself decides: by its schema, its pictures, or what its last tools gave."""
     wanted = content.response_format
     if wanted is not None and wanted.type == "json_object":
         return "{}"
     if wanted is not None and wanted.json_schema is not None:
         return instance_of(wanted.json_schema.schema)
+    last = content.messages[-1]
+    if last.role == "user" and (sight := seen(last.text, last.pictures)) is not None:
+        return sight
     results = takewhile(lambda message: message.role == "tool", reversed(content.messages))
     return "\n".join([message.text for message in results][::-1]) or None
 

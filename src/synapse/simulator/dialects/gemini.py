@@ -83,6 +83,11 @@ def read(request: Request, target: Generate, body: bytes) -> Ask:
     words = sum(map(_count_words, texts)) + _count_words(_texts(content.get("systemInstruction", {})))
     roles = [message.get("role") for message in content["contents"]]
     spoken = [text for role, text in zip(roles, texts, strict=True) if text and role != "model"]
+    try:
+        text = decided(content)
+    except ValueError:
+        problem = Problem("contents", "Invalid value at 'contents' (TYPE_BYTES), Base64 decoding failed")
+        raise errors.invalid_request([problem], target.form) from None
     ask = Ask(
         model=target.model,
         form=target.form,
@@ -93,7 +98,7 @@ def read(request: Request, target: Generate, body: bytes) -> Ask:
         count=config.get("candidateCount", 1),
         thoughts=thinking.get("includeThoughts", False) and thinking.get("thinkingBudget") != 0,
         version=target.version,
-        text=decided(content),
+        text=text,
         calls=calls_of(content),
     )
     return _known(request, target, ask)

@@ -8,9 +8,10 @@ import msgspec
 
 from synapse.simulator.calls import ToolCall, read_calls
 from synapse.simulator.instance import instance_of
+from synapse.simulator.pictures import describe, seen
 
 if TYPE_CHECKING:
-    from synapse.simulator.dialects.gemini_schema import Body, FunctionResponse
+    from synapse.simulator.dialects.gemini_schema import Body, FunctionResponse, Part
 
 _RESULTS = ("output", "result", "error")
 
@@ -30,7 +31,10 @@ def calls_of(content: Body) -> tuple[ToolCall, ...]:
 
 
 def decided(content: Body) -> str | None:
-    """Return the text that the request itself decides: an instance of its schema, or what its last tools gave."""
+    """Return the text that the request itself decides: by its schema, its pictures, or what its last tools gave.
+
+    Raises `ValueError` for a picture that is no base64.
+    """
     config = content.get("generationConfig", {})
     schema = config.get("responseJsonSchema") or config.get("responseSchema")
     if schema is not None:
@@ -38,8 +42,20 @@ def decided(content: Body) -> str | None:
     if config.get("responseMimeType") == "application/json":
         return "{}"
     parts = content["contents"][-1].get("parts", [])
+    text = "".join([part["text"] for part in parts if "text" in part])
+    if (
+        sight := seen(text, [_sight(part) for part in parts if "inlineData" in part or "fileData" in part])
+    ) is not None:
+        return sight
     results = [_told(part["functionResponse"]) for part in parts if "functionResponse" in part]
     return "\n".join(results) or None
+
+
+def _sight(part: Part) -> str:
+    if "inlineData" in part:
+        blob = part["inlineData"]
+        return describe(blob.get("mimeType", ""), blob.get("data", ""))
+    return part["fileData"].get("fileUri", "")
 
 
 def _told(result: FunctionResponse) -> str:
