@@ -40,6 +40,7 @@ OPERATIONS, PROVIDERS, SCHEDULING = "docs/operations.md", "docs/providers.md", "
 SECTIONS: dict[str, type[schema.Section]] = {
     "server": schema.ServerConfig,
     "server.tls": schema.TlsConfig,
+    "server.remote_images": schema.RemoteImagesConfig,
     "An item of server.callers": schema.CallerConfig,
     "worker": schema.WorkerConfig,
     "queue": schema.QueueConfig,
@@ -69,6 +70,8 @@ def test_each_key_of_the_configuration_has_its_type_and_default(heading: str) ->
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
+    if isinstance(field.default, schema.Section):
+        return "see below"
     if field.default in {None, ()}:
         return "none"
     return f"`{json.dumps(field.default) if isinstance(field.default, bool) else field.default}`"
