@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +14,6 @@ from synapse.domain.standing import KeyStanding
 from synapse.scheduling.account import NEVER, Account, Charge
 from synapse.scheduling.lessons import learn, works
 from synapse.scheduling.pool import Carrier, ModelPool, Project, demand_of_each
-from synapse.scheduling.slow_start import ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -50,7 +48,8 @@ class Permit(msgspec.Struct, gc=False):
     @property
     def spends_day(self) -> bool:
         """Whether it takes from a limit of a day, which is soon enough used up to be careful with."""
-        return any(account.quota.rpd is not None for account in self.carrier.accounts)
+        quotas = [account.quota for account in self.carrier.accounts]
+        return any(quota.rpd is not None or quota.tpd is not None for quota in quotas)
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -302,8 +301,3 @@ class Ledger:
 
 def _strictest(quotas: Iterable[Quota]) -> Quota:
     return functools.reduce(Quota.within, quotas, Quota())
-
-
-def unknown(instant: float) -> bool:
-    """Tell whether an instant is one that nobody can name: of an answer, or never."""
-    return instant >= ANSWER or math.isinf(instant)

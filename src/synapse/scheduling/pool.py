@@ -83,7 +83,7 @@ class Carrier(msgspec.Struct, gc=False, frozen=True, eq=False):
     def awaits_answer(self, opens_at: float, now: float) -> bool:
         """Tell whether its opening is only that after which an answer is no longer waited for."""
         soon = opens_at <= now + ACCEPTED_WITHIN
-        return soon and any([account.slow_start.awaits_answer for account in self.accounts])
+        return soon and any(account.slow_start.awaits_answer for account in self.accounts)
 
     def headroom(self) -> float:
         """Return the share of the scarcest limit that is left."""
