@@ -117,7 +117,9 @@ def test_llama_cpp_sent_errors_as_a_field_of_the_event() -> None:
     }
     stream = b"error: " + json.dumps(complaint).encode() + b"\n\ndata: [DONE]\n\n"
 
-    assert hear(openai.WIRE, [stream]).end == Failure(FailureClass.CALLER_FAULT, complaint["message"])
+    assert hear(openai.WIRE, [stream]).end == Failure(
+        FailureClass.CALLER_FAULT, "the request exceeds the available context size"
+    )
 
 
 def test_llama_cpp_answered_an_overflow_with_plain_json_although_a_stream_was_asked_for() -> None:
@@ -145,6 +147,11 @@ def test_openrouter_says_what_the_answer_cost() -> None:
     assert _usage(prompt_tokens=9, cost=0).cost == 0.0
     assert _usage(prompt_tokens=9, cost=None).cost is None
     assert _usage(prompt_tokens=9).cost is None
+
+
+def test_numbers_may_be_text() -> None:
+    """They are read all the same."""
+    assert _usage(prompt_tokens="9", completion_tokens="1", cost="0.5") == Usage(9, 1, total_tokens=10, cost=0.5)
 
 
 def test_a_cost_of_another_form_is_unknown() -> None:

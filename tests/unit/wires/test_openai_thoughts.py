@@ -78,6 +78,7 @@ def test_mistrals_thoughts_are_pieces_of_the_content() -> None:
             "closed": True,
         },
         {"type": "thinking", "thinking": "so"},
+        {"type": "reasoning", "text": "!"},
         {"type": "reference", "reference_ids": [1]},
         {"type": "text", "text": "Hi"},
     ]
@@ -85,6 +86,7 @@ def test_mistrals_thoughts_are_pieces_of_the_content() -> None:
     assert _signals(_chunk({"content": pieces}), _chunk({"content": "!"}, "stop")) == [
         Thought("hm"),
         Thought("so"),
+        Thought("!"),
         Delta("Hi"),
         Delta("!"),
         STOP,
@@ -233,12 +235,23 @@ def test_summaries_and_seals_of_one_thought_keep_their_index() -> None:
 
 def test_thoughts_of_anthropics_own_api_are_written_as_details() -> None:
     """A conversation may have begun there: signature and seal are the same."""
-    turn = _given_back(openai.OPENROUTER, CLAUDE, SIGNED, Thinking("", redacted="c2VhbA"), Text("Hi"))
+    turn = _given_back(openai.OPENROUTER, CLAUDE, SIGNED, Thinking("", redacted="c2VhbA"), SIGNED, Text("Hi"))
 
     assert turn["reasoning_details"] == [
         {"type": "reasoning.text", "text": "hm", "format": "anthropic-claude-v1", "index": 0, "signature": "c2ln"},
         {"type": "reasoning.encrypted", "data": "c2VhbA", "format": "anthropic-claude-v1", "index": 1},
+        {"type": "reasoning.text", "text": "hm", "format": "anthropic-claude-v1", "index": 2, "signature": "c2ln"},
     ]
+
+
+def test_what_follows_a_seal_without_a_number_has_the_next() -> None:
+    """And what follows thoughts that nobody signed goes on with theirs."""
+    other = {"type": "reasoning.server_tool_call", "name": "search"}
+    sealed = Thinking("", redacted=json.dumps(other))
+
+    details = _given_back(openai.OPENROUTER, GLM, Thinking("h"), Thinking("m"), sealed, Thinking("so"), CALL)
+
+    assert [detail.get("index") for detail in details["reasoning_details"]] == [0, 0, None, 1]
 
 
 @pytest.mark.parametrize(
