@@ -51,6 +51,17 @@ def test_days_end_at_the_providers_midnight_not_at_ours() -> None:
     assert end == datetime(2026, 7, 2, tzinfo=PACIFIC)
 
 
+def test_where_the_clocks_are_never_changed_all_days_are_alike() -> None:
+    """A year of UTC's days has 24 hours each."""
+    utc = ZoneInfo("UTC")
+    end = day_end(datetime(2026, 1, 1, 5, 30, tzinfo=utc).timestamp(), utc)
+
+    for _ in range(365):
+        assert end % 86400 == 0
+        assert day_end(end, utc) == end + 86400
+        end += 86400
+
+
 @given(st.integers(0, 4_000_000_000), st.sampled_from(["America/Los_Angeles", "UTC", "Asia/Kolkata", "Europe/Lisbon"]))
 def test_the_end_of_a_day_is_the_first_instant_of_the_next(now: int, name: str) -> None:
     """It lies ahead, by no more than the longest day, on another date than now, and a second before it is today."""
