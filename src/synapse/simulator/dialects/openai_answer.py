@@ -26,7 +26,7 @@ _CHOICE = (
     b'{"index":%d,"message":{"role":"assistant","content":%b,%b"refusal":null,"annotations":[]},'
     b'"logprobs":null,"finish_reason":"%b"}'
 )
-_ROLE = b'{"role":"assistant","content":"","refusal":null}'
+_ROLE = b'{"role":"assistant","content":%b,"refusal":null}'
 _CALL = b'{"id":"call_%b","type":"function","function":{"name":%b,"arguments":"%b"}}'
 _CALL_BEGINS = b'{"tool_calls":[{"index":%d,"id":"call_%b","type":"function","function":{"name":%b,"arguments":""}}]}'
 _CALL_GOES_ON = b'{"tool_calls":[{"index":%d,"function":{"arguments":"%b"}}]}'
@@ -46,7 +46,8 @@ class Chunks:
 
     def roles(self) -> list[bytes]:
         """Return the first chunk of each choice."""
-        return [self._chunk(index, _ROLE, b"null", b"") for index in range(len(self._answer.candidates))]
+        roles = [_ROLE % (b"null" if candidate.calls else b'""') for candidate in self._answer.candidates]
+        return [self._chunk(index, role, b"null", b"") for index, role in enumerate(roles)]
 
     def deltas(self) -> Iterator[bytes]:
         """Yield the tokens: of the thoughts, of the choices in turn, and of their calls."""
