@@ -8,6 +8,7 @@ from synapse.domain.errors import ERRORS
 from synapse.server.http.openai.chat_request import ChatBody
 from synapse.server.http.openai.embeddings import EmbeddingsBody
 from synapse.server.http.openai.errors import ROWS
+from synapse.server.http.openai.responses_request import ResponsesBody
 from synapse.server.http.openai.unsaid import PARAMETERS
 
 PAGE = "docs/openai.md"
@@ -20,6 +21,14 @@ def test_each_field_of_a_chat_completion_has_a_line() -> None:
 
     assert refused == [each.name for each in PARAMETERS]
     assert sorted(honoured + refused) == sorted(ChatBody.__struct_fields__)
+
+
+def test_each_field_of_a_response_has_a_line() -> None:
+    """Or stands in one with its like."""
+    told = [name for row in table(PAGE, "Responses") for name in [*names([row]), *names([row[1:]])]]
+
+    assert set(ResponsesBody.__struct_fields__) <= set(told)
+    assert set(names(table(PAGE, "Responses"))) <= set(ResponsesBody.__struct_fields__)
 
 
 def test_each_field_of_embeddings_has_a_line() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from command_line import COMMANDS, options
-from pages import PAGES, ROOT, blocks, names, read, table
+from pages import PAGES, ROOT, blocks, names, read, section, table
 
 import synapse
 from synapse.client import GenerationResult
@@ -25,7 +25,7 @@ from synapse.domain.usage import Usage
 from synapse.protos import generate_pb2 as pb
 from synapse.providers.catalog import ROWS
 from synapse.providers.wires.base import Wire
-from synapse.server.http.admin import KeyData, UseData
+from synapse.server.http.admin import CallerData, KeyData, UseData
 from synapse.server.http.native import GenerateAnswer, GenerateBody
 from synapse.server.prompt import GenerationConfig
 from synapse.simulator import FaultKind
@@ -116,6 +116,7 @@ def _subclasses(kind: type[SynapseError]) -> Iterator[type[SynapseError]]:
         (API, "The whole answer", "field of usage", Usage),
         (API, "GET /admin/keys", "field", KeyData),
         (API, "GET /admin/keys", "field of quotas", UseData),
+        (API, "GET /admin/callers", "field of callers", CallerData),
         (API, "Python", "field of GenerationResult", GenerationResult),
         (OPERATIONS, "The task line", "field", TaskLine),
         (PROVIDERS, "Another dialect", "field of Wire", Wire),
@@ -227,3 +228,30 @@ def test_each_message_to_troubleshoot_is_one_of_the_code() -> None:
     pieces = {piece.strip() for message in messages for piece in message.split("...")} - {""}
     assert len(messages) > 10
     assert not [piece for piece in pieces if not any(piece in text for text in texts)]
+
+
+def test_each_known_provider_is_told_as_it_is() -> None:
+    """The table of providers has each row with its wire, its address, and whether it fetches images."""
+    told = [
+        [f"`{kind}`", row.wire, f"`{row.base_url}`", "yes" if row.image_urls else "no"]
+        for kind, row in ROWS.items()
+        if row.base_url
+    ]
+
+    assert table(PROVIDERS, "Those that are known") == told
+
+
+def test_each_cell_of_what_works_names_a_test() -> None:
+    """A feature of a port is shown by a test of that name, over the wires that the row has."""
+    tree = ast.parse((ROOT / "tests" / "sdk" / "test_matrix.py").read_text(encoding="utf-8"))
+    tests = {
+        f"{kind.name}.{test.name}"
+        for kind in tree.body
+        if isinstance(kind, ast.ClassDef)
+        for test in kind.body
+        if isinstance(test, ast.AsyncFunctionDef)
+    }
+
+    told = re.findall(r"`(Test\w+\.\w+)`", section(PROVIDERS, "What works over which wire"))
+    assert len(told) == len(set(told)) > 20
+    assert not set(told) - tests
