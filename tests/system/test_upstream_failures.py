@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-IMPATIENT = {"stall_timeout": 0.2, "answer_timeout": 0.2}
+IMPATIENT = {"first_event_timeout": 0.2, "stall_timeout": 0.2, "answer_timeout": 0.2}
 ONCE = {"max_attempts": 1}
 COMMENT = chunk(b": OPENROUTER PROCESSING\n\n")
 
