@@ -38,7 +38,7 @@ class Forecast:
         self._tokens_at, self._amounts = _token_instants(usable, now)
         self._at_once = _pace(usable, seconds)
         self._today = sum([_left_today(carrier) for carrier in usable])
-        self._tomorrow = min([_next_day(carrier) for carrier in alive], default=math.inf)
+        self._tomorrow = min([_next_day(carrier, now) for carrier in alive], default=math.inf)
 
     def start(self, ahead: int, tokens: int) -> float | None:
         """Return when a task starts that has so many others, and tokens with its own, before it; None: not known."""
@@ -84,10 +84,13 @@ def _left_today(carrier: Carrier) -> float:
     return carrier.left(Measure.RPD)
 
 
-def _next_day(carrier: Carrier) -> float:
-    """Return when a carrier that has nothing left, or is closed, goes on."""
-    spent = [account.day_ends for account in carrier.accounts if account.left(Measure.RPD) <= 0]
-    return max([*spent, _closed_until(carrier)])
+def _next_day(carrier: Carrier, now: float) -> float:
+    """Return when a carrier goes on that is closed, or has used up what it has left."""
+    closed_until = _closed_until(carrier)
+    if closed_until >= now + SPAN and _left_today(carrier) > 0:
+        return closed_until
+    days = [account.day_ends for account in carrier.accounts if account.quota.rpd is not None]
+    return max([*days, closed_until])
 
 
 def _request_instants(carriers: Sequence[Carrier], now: float) -> list[float] | None:
@@ -112,8 +115,8 @@ def _instants_of(account: Account, now: float) -> list[float] | None:
         return None
     opens = max(now, account.closed_until)
     freed = [charge.at + SPAN for charge in account.charges for _ in range(charge.requests)]
-    free = max(0, rpm - account.requests)
-    return [max(opens, at) for at in ([now] * free + freed)[:rpm]]
+    instants = [now] * max(0, rpm - account.requests) + freed
+    return [max(opens, at) for at in instants[len(instants) - rpm :]]
 
 
 def _token_instants(carriers: Sequence[Carrier], now: float) -> tuple[list[float], list[int]]:
@@ -124,8 +127,12 @@ def _token_instants(carriers: Sequence[Carrier], now: float) -> tuple[list[float
         if account.quota.tpm is None:
             return [], []
         opens = max(now, account.closed_until)
-        freed.append((opens, max(0, account.quota.tpm - account.tokens)))
-        freed += [(max(opens, charge.at + SPAN), charge.tokens) for charge in account.charges]
+        free = account.quota.tpm - account.tokens
+        freed.append((opens, max(0, free)))
+        for charge in account.charges:
+            more = charge.tokens + min(0, free)  # what is used beyond the limit must be freed first
+            freed.append((max(opens, charge.at + SPAN), max(0, more)))
+            free = min(0, more)
     freed.sort()
     return [at for at, _ in freed], list(accumulate(tokens for _, tokens in freed))
 
