@@ -329,3 +329,95 @@ async def test_gemini_refuses_vectors_of_another_model_than_the_address_names(si
 
     assert good.status == 200
     assert statuses == [400] * 4
+
+
+CALL: dict[str, Any] = {"functionCall": {"name": "weather", "args": {}}}
+RESULT: dict[str, Any] = {"functionResponse": {"name": "weather", "response": {"output": "rain"}}}
+
+
+@pytest.mark.parametrize(
+    ("model", "call", "results", "fault"),
+    [
+        ("gemini-3-pro-preview", CALL, [RESULT], "thought_signature"),
+        ("gemini-3-pro-preview", {**CALL, "thoughtSignature": "c2ln"}, [RESULT], None),
+        ("gemini-2.5-flash", CALL, [RESULT], None),
+        ("gemini-2.5-flash", CALL, [RESULT, RESULT], "number of function response parts"),
+        ("gemini-2.5-flash", CALL, [{"text": "And?"}], "number of function response parts"),
+    ],
+)
+async def test_gemini_refuses_calls_without_signatures_and_results_that_do_not_fit(
+    simulate: Simulate, model: str, call: object, results: list[object], fault: str | None
+) -> None:
+    """Of calls of the turn that goes on, and from 3 on."""
+    contents = [
+        {"role": "user", "parts": [{"text": "Does it rain?"}]},
+        {"role": "model", "parts": [call]},
+        {"role": "user", "parts": results},
+    ]
+
+    answer = await (await simulate()).gemini(model=model, contents=contents)
+
+    assert answer.status == (200 if fault is None else 400)
+    assert (fault or "rain").encode() in answer.body
+
+
+ASKED: dict[str, Any] = {"role": "user", "content": "Does it rain?"}
+CALLED: dict[str, Any] = {
+    "role": "assistant",
+    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}],
+}
+GIVEN: dict[str, Any] = {"role": "tool", "tool_call_id": "call_1", "content": "rain"}
+
+
+@pytest.mark.parametrize("dialect", ["openai", "openrouter"])
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        ([ASKED, CALLED, GIVEN], 200),
+        ([ASKED, CALLED], 400),
+        ([ASKED, CALLED, ASKED], 400),
+        ([ASKED, GIVEN], 400),
+        ([ASKED, CALLED, {**GIVEN, "tool_call_id": "call_2"}], 400),
+        ([ASKED, CALLED, GIVEN, GIVEN], 400),
+    ],
+)
+async def test_chat_refuses_results_that_do_not_fit_the_calls(
+    simulate: Simulate, dialect: str, messages: list[object], status: int
+) -> None:
+    """Each call has one, in the messages right after it."""
+    answer = await (await simulate()).call(dialect, messages=messages)
+
+    assert answer.status == status
+
+
+USES: dict[str, Any] = {
+    "role": "assistant",
+    "content": [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}],
+}
+RETURNED: dict[str, Any] = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "rain"}
+MORE: dict[str, Any] = {"type": "text", "text": "And?"}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fault"),
+    [
+        ([RETURNED], None),
+        ([RETURNED, MORE], None),
+        ([MORE, RETURNED], "without `tool_result` blocks immediately after: toolu_1"),
+        ([MORE], "without `tool_result` blocks immediately after: toolu_1"),
+        ([{**RETURNED, "tool_use_id": "toolu_2"}], "unexpected `tool_use_id`"),
+    ],
+)
+async def test_anthropic_refuses_results_that_do_not_fit_the_calls(
+    simulate: Simulate, blocks: list[object], fault: str | None
+) -> None:
+    """Each call has one, at the beginning of the next message, before any text."""
+    messages = [ASKED, USES, {"role": "user", "content": blocks}]
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+
+    answer = await (await simulate()).ask(
+        "/v1/messages", {"model": "m", "max_tokens": 9, "messages": messages}, headers
+    )
+
+    assert answer.status == (200 if fault is None else 400)
+    assert (fault or "rain").encode() in answer.body

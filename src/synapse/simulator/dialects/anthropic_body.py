@@ -40,6 +40,10 @@ class Block(msgspec.Struct):
     """Of the result of a tool."""
     source: Source | None = None
     """Of a picture or a document."""
+    id: str = ""
+    """Of a call."""
+    tool_use_id: str = ""
+    """Of the call whose result it is."""
 
 
 class Message(msgspec.Struct):
@@ -135,7 +139,7 @@ def find_mistake(body: Body, version: str) -> str | None:
         for name in _SAMPLING:
             if getattr(body, name) is not None:
                 return f"{name}: Extra inputs are not permitted"
-    return _wrong_thinking(body) or _wrong_text(body)
+    return _wrong_thinking(body) or _wrong_text(body) or _wrong_results(body)
 
 
 def ask_of(body: Body) -> Ask:
@@ -202,6 +206,25 @@ def _wrong_text(body: Body) -> str | None:
     for message in body.messages:
         if any(block.type == "text" and not block.text for block in message.blocks):
             return "messages: text content blocks must be non-empty"
+    return None
+
+
+def _wrong_results(body: Body) -> str | None:
+    """Tell whether calls and results do not belong together: the next message begins with one result of each call."""
+    called: list[str] = []
+    for number, message in enumerate(body.messages):
+        blocks = message.blocks
+        given = [block.tool_use_id for block in blocks if block.type == "tool_result"]
+        for name in given:
+            if name not in called:
+                return f"messages.{number}: unexpected `tool_use_id` found in `tool_result` blocks: {name}."
+        first = [block.tool_use_id for block in blocks[: len(called)] if block.type == "tool_result"]
+        if lacking := [name for name in called if name not in first]:
+            return (
+                f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+                f"{', '.join(lacking)}."
+            )
+        called = [block.id for block in blocks if block.type == "tool_use"]
     return None
 
 

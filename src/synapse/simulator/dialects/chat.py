@@ -37,11 +37,19 @@ class Part(msgspec.Struct):
     image_url: ImageUrl | None = None
 
 
+class CalledTool(msgspec.Struct):
+    """A call that was made."""
+
+    id: str = ""
+
+
 class Message(msgspec.Struct):
     """A message."""
 
     role: str
     content: str | list[Part] | None = None
+    tool_calls: list[CalledTool] | None = None
+    tool_call_id: str | None = None
 
     @property
     def text(self) -> str:
@@ -173,6 +181,8 @@ def read(body: bytes, refuse: Callable[[Mistake], Refusal]) -> Ask:
     if content.stream_options is not None and not content.stream:
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise refuse(Mistake(message, "stream_options"))
+    if (breach := _find_breach(content.messages)) is not None:
+        raise refuse(Mistake(breach, "messages"))
     try:
         return _ask(content)
     except ValueError:
@@ -197,6 +207,29 @@ def _ask(content: ChatBody) -> Ask:
         text=_decided(content),
         calls=_calls(content),
     )
+
+
+def _find_breach(messages: list[Message]) -> str | None:
+    """Tell whether calls and results do not belong together: the next messages are one result of each call."""
+    lacking: list[str] = []
+    for number, message in enumerate(messages):
+        if message.role == "tool":
+            if message.tool_call_id not in lacking:
+                return (
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceding message with "
+                    f"'tool_calls' (messages[{number}])."
+                )
+            lacking.remove(message.tool_call_id)
+            continue
+        if lacking:
+            break
+        lacking = [call.id for call in message.tool_calls or ()]
+    if lacking:
+        return (
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+            f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(lacking)}"
+        )
+    return None
 
 
 def _thinks(content: ChatBody) -> bool:

@@ -23,7 +23,7 @@ from synapse.simulator.dialects.base import (
 from synapse.simulator.dialects.gemini_answer import STREAM_HEADERS, Chunks, frame, plain
 from synapse.simulator.dialects.gemini_models import list_models, show_model
 from synapse.simulator.dialects.gemini_schema import Body, Content, Problem, check
-from synapse.simulator.dialects.gemini_tools import calls_of, decided
+from synapse.simulator.dialects.gemini_tools import calls_of, decided, find_breach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,8 @@ def read(request: Request, target: Generate, body: bytes) -> Ask:
     words = sum(map(_count_words, texts)) + _count_words(_texts(content.get("systemInstruction", {})))
     roles = [message.get("role") for message in content["contents"]]
     spoken = [text for role, text in zip(roles, texts, strict=True) if text and role != "model"]
+    if breach := find_breach(content, target.model):
+        raise Refusal(errors.error(400, breach, form=target.form))
     try:
         text = decided(content)
     except ValueError:

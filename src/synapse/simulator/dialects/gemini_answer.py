@@ -6,7 +6,6 @@ indented by two.
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from synapse.simulator.dialects.base import Ask, Form, Headers
+from synapse.simulator.dialects.gemini_tools import SIGNED, version
 from synapse.simulator.text import Answer, Call, Candidate, Finish
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ _FINISH = {
     Finish.LENGTH: b'"finishReason": "MAX_TOKENS",',
     Finish.TOOL_CALLS: b'"finishReason": "STOP","finishMessage": "Model generated function call(s).",',
 }
-_VERSION = re.compile(r"gemini-(\d+(?:\.\d+)?)")
-_SIGNED = 3.0
 _WITH_IDS = 3.5
 _CHUNK = b'{"candidates": [{"content": {%b"role": "model"},%b"index": %d}],%b'
 _TEXT = b'"parts": [{"text": "%b"}],'
@@ -107,11 +105,10 @@ def _parts(ask: Ask, answer: Answer, candidate: Candidate) -> Iterator[tuple[byt
 
 def _call(ask: Ask, answer: Answer, call: Call, *, first: bool) -> bytes:
     """Give a call as Gemini does: from 3 on the first of them is signed, from 3.5 on each has an id."""
-    version = _VERSION.match(ask.model)
-    number = float(version[1]) if version else 0.0
+    number = version(ask.model)
     name = b'"id": "%b",' % call.id[:8].encode() if number >= _WITH_IDS else b""
     signature = (
-        b',"thoughtSignature": "%b"' % b64encode(bytes.fromhex(answer.id)) if first and number >= _SIGNED else b""
+        b',"thoughtSignature": "%b"' % b64encode(bytes.fromhex(answer.id)) if first and number >= SIGNED else b""
     )
     told = (name, msgspec.json.encode(call.name), call.arguments.encode(), signature)
     return b'{"functionCall": {%b"name": %b,"args": %b}%b}' % told

@@ -29,6 +29,12 @@ class Blob(TypedDict, total=False):
     data: str
 
 
+class FunctionCall(TypedDict, total=False):
+    """A call that was made."""
+
+    name: str
+
+
 class FunctionResponse(TypedDict, total=False):
     """What a tool gave."""
 
@@ -42,7 +48,9 @@ class Part(TypedDict, total=False):
     text: str
     inlineData: Blob
     fileData: dict[str, str]
+    functionCall: FunctionCall
     functionResponse: FunctionResponse
+    thoughtSignature: str
 
 
 class Content(TypedDict, total=False):

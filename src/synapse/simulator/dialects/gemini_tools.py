@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,8 +12,11 @@ from synapse.simulator.instance import instance_of
 from synapse.simulator.pictures import describe, seen
 
 if TYPE_CHECKING:
-    from synapse.simulator.dialects.gemini_schema import Body, FunctionResponse, Part
+    from synapse.simulator.dialects.gemini_schema import Body, Content, FunctionResponse, Part
 
+SIGNED = 3.0
+"""From this version on calls are signed, and their signatures are looked for."""
+_VERSION = re.compile(r"gemini-(\d+(?:\.\d+)?)")
 _RESULTS = ("output", "result", "error")
 
 
@@ -49,6 +53,44 @@ def decided(content: Body) -> str | None:
         return sight
     results = [_told(part["functionResponse"]) for part in parts if "functionResponse" in part]
     return "\n".join(results) or None
+
+
+def find_breach(content: Body, model: str) -> str | None:
+    """Return what of the calls and results of a conversation the API would not take, if anything.
+
+    Each call has one result, all in the next message; from 3 on the first call of a message is signed, in this turn.
+    """
+    messages = content["contents"]
+    turn = max([number for number, message in enumerate(messages) if _speaks(message)], default=0)
+    for number, message in enumerate(messages):
+        parts = message.get("parts", [])
+        calls = [part for part in parts if "functionCall" in part]
+        if not calls:
+            continue
+        if number > turn and version(model) >= SIGNED and "thoughtSignature" not in calls[0]:
+            name = calls[0]["functionCall"].get("name", "")
+            return (
+                "Function call is missing a thought_signature in functionCall parts. This is required for tools "
+                f"to work correctly. Additional data, function call `default_api:{name}`, position {number + 1}."
+            )
+        after = messages[number + 1].get("parts", []) if number + 1 < len(messages) else []
+        if sum("functionResponse" in part for part in after) != len(calls):
+            return (
+                "Please ensure that the number of function response parts is equal to the number of function call "
+                "parts of the function call turn."
+            )
+    return None
+
+
+def version(model: str) -> float:
+    """Return the version in a model's name; 0 where there is none."""
+    found = _VERSION.match(model)
+    return float(found[1]) if found else 0.0
+
+
+def _speaks(message: Content) -> bool:
+    """Tell whether a message is the user's own words, with which a turn begins."""
+    return message.get("role") != "model" and not any("functionResponse" in part for part in message.get("parts", []))
 
 
 def _sight(part: Part) -> str:
