@@ -28,7 +28,7 @@ from synapse.scheduling.slow_start import ANSWER
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()
 REQUEST = prompt_request("code", "hello")
 URGENT, BATCH = Band.INTERACTIVE, Band.BATCH
-PLENTY = Quota(rpm=1_000_000)
+PLENTY = Quota(rpm=10_000)
 _ids = count()
 
 
