@@ -185,6 +185,26 @@ async def test_a_quota_that_is_used_up_is_a_429_that_says_when_to_come_back(simu
     assert caller.simulator.stats().quota_429s == 1
 
 
+async def test_tokens_are_counted_as_the_answer_would_count_them(simulate: Simulate) -> None:
+    """System and results of tools included; nothing is counted against a quota."""
+    caller = await simulate(limits={"rpm": 1})
+    results = [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "four five"}]}]
+    asked = {
+        "model": "m",
+        "system": [{"type": "text", "text": "one two"}],
+        "messages": [{"role": "user", "content": "three"}, {"role": "user", "content": results}],
+    }
+    path = f"{PATH}/count_tokens?beta=true"
+
+    counted = [json(await caller.ask(path, asked, HEADERS)) for _ in range(2)]
+    gone = await caller.ask(path, {**asked, "model": "missing"}, HEADERS)
+    strange = await caller.ask(path, asked, {**HEADERS, "x-api-key": "invalid"})
+
+    assert counted == [{"input_tokens": 5}] * 2
+    assert (gone.status, json(gone)["error"]["message"]) == (404, "model: missing")
+    assert strange.status == 401
+
+
 async def test_models_are_told_apart_from_openais_by_the_version_or_the_path(simulate: Simulate) -> None:
     """Neither route hides the other."""
     caller = await simulate()

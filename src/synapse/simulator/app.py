@@ -10,8 +10,8 @@ import msgspec
 from synapse.domain.clock import Clock, SystemClock
 from synapse.simulator.decision import Mind
 from synapse.simulator.delivery import AT_ONCE, Delivery
-from synapse.simulator.dialects import find, openai
-from synapse.simulator.dialects.base import Dialect, Generate, Models, Refusal, Reply, Request, Stream
+from synapse.simulator.dialects import anthropic, find, openai
+from synapse.simulator.dialects.base import Count, Dialect, Generate, Models, Refusal, Reply, Request, Stream
 from synapse.simulator.options import Options
 from synapse.simulator.replay.library import Library
 from synapse.simulator.replay.recordings import takes_forms
@@ -97,16 +97,27 @@ class Simulator:
             return await delivery.reply(answer, tokens)
         return await delivery.stream(answer)
 
-    def _answer_other(self, dialect: Dialect, target: Models | None, request: Request, body: bytes) -> Reply | Stream:
+    def _answer_other(
+        self, dialect: Dialect, target: Models | Count | None, request: Request, body: bytes
+    ) -> Reply | Stream:
         if request.path == "/_simulator/stats" and request.method == "GET":
             return Reply(200, msgspec.json.encode(self.stats()), _JSON)
         if request.path == "/_simulator/reset" and request.method == "POST":
             self.reset()
             return Reply(200, b"{}", _JSON)
+        if isinstance(target, Count):
+            return self._answer_count(dialect, target, request, body)
         if target is not None:
             return self._answer_models(dialect, target, request)
         recorded = self._library.exact(request, body) if self._library is not None else None
         return recorded or openai.error(404, f"Invalid URL ({request.method} {request.path})")
+
+    def _answer_count(self, dialect: Dialect, target: Count, request: Request, body: bytes) -> Reply:
+        try:
+            self._mind.check_key(dialect, request, target)
+            return anthropic.count_tokens(request, body)
+        except Refusal as refusal:
+            return refusal.reply
 
     def _answer_models(self, dialect: Dialect, target: Models, request: Request) -> Reply:
         recorded = self._library.models(dialect.NAME) if self._library is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -11,9 +11,18 @@ import msgspec
 from synapse.domain.quota import Measure
 from synapse.simulator.dialects import chat
 from synapse.simulator.dialects.anthropic_answer import PING, STREAM_HEADERS, count, end, events, plain, start
-from synapse.simulator.dialects.anthropic_body import ask_of, decode, explain, find_mistake
+from synapse.simulator.dialects.anthropic_body import (
+    CountBody,
+    ask_of,
+    decode,
+    decode_count,
+    explain,
+    find_mistake,
+    words_of,
+)
 from synapse.simulator.dialects.base import (
     Ask,
+    Count,
     Form,
     Generate,
     Headers,
@@ -27,10 +36,12 @@ from synapse.simulator.dialects.base import (
 from synapse.simulator.faults import FaultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from synapse.simulator.quota import Allowance, Standing, Violation
     from synapse.simulator.text import Answer
+
+Content = TypeVar("Content", bound=CountBody)
 
 NAME = "anthropic"
 ZONE = "UTC"
@@ -62,8 +73,10 @@ _QUOTAS = {
 
 
 def route(request: Request) -> Target | None:
-    """Find `messages` below anything, and models below `anthropic` or where a version is told."""
+    """Find `messages` and the counting of their tokens; and models, below `anthropic` or where a version is told."""
     path = request.path
+    if request.method == "POST" and path.endswith("/v1/messages/count_tokens"):
+        return Count()
     if request.method == "POST":
         return Generate() if path.endswith("/v1/messages") else None
     _, found, name = path.partition("/v1/models")
@@ -88,25 +101,22 @@ def span(model: str) -> str:
     return model
 
 
-def read(request: Request, target: Generate, body: bytes) -> Ask:
+def read(request: Request, _target: Generate, body: bytes) -> Ask:
     """Read a request, letting unknown fields pass."""
-    version = request.header(b"anthropic-version")
-    if version is None:
-        raise Refusal(error(400, "anthropic-version: header is required"))
-    try:
-        content = decode(body)
-    except msgspec.ValidationError as mistake:
-        raise Refusal(error(400, explain(str(mistake)))) from None
-    except ValueError:
-        raise Refusal(error(400, "The request body is not valid JSON")) from None
-    if content.model.startswith("missing"):
-        raise Refusal(not_found(target, Form.PLAIN, f"model: {content.model}"))
+    version = _version(request)
+    content = _decoded(body, decode)
     if wrong := find_mistake(content, version):
         raise Refusal(error(400, wrong))
     try:
         return ask_of(content)
     except ValueError:
         raise Refusal(error(400, "messages: image source base64 data is invalid")) from None
+
+
+def count_tokens(request: Request, body: bytes) -> Reply:
+    """Tell how many tokens a request has. Raises `Refusal` for what the provider would not take."""
+    _version(request)
+    return _reply(200, {"input_tokens": words_of(_decoded(body, decode_count))})
 
 
 def reply(ask: Ask, answer: Answer) -> Reply:
@@ -184,6 +194,27 @@ def error(status: int, message: str) -> Reply:
     refusal = _reply(status, {"type": "error", "error": content, "request_id": f"req_{name}"})
     refusal.headers += [_request_id(name), *(_FINAL if status in (400, 401) else ())]
     return refusal
+
+
+def _version(request: Request) -> str:
+    """Return the version of the API that is asked for. Raises `Refusal` where there is none."""
+    version = request.header(b"anthropic-version")
+    if version is None:
+        raise Refusal(error(400, "anthropic-version: header is required"))
+    return version
+
+
+def _decoded(body: bytes, decode: Callable[[bytes], Content]) -> Content:
+    """Decode a request. Raises `Refusal` where it cannot be read, and where there is no such model."""
+    try:
+        content = decode(body)
+    except msgspec.ValidationError as mistake:
+        raise Refusal(error(400, explain(str(mistake)))) from None
+    except ValueError:
+        raise Refusal(error(400, "The request body is not valid JSON")) from None
+    if content.model.startswith("missing"):
+        raise Refusal(error(404, f"model: {content.model}"))
+    return content
 
 
 def _allowance(name: str, left: Allowance, now: float) -> Headers:

@@ -73,7 +73,13 @@ class Models(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-Target = Generate | Models
+class Count(msgspec.Struct, frozen=True):
+    """A request to count the tokens of a request for text."""
+
+    model: str = ""
+
+
+Target = Generate | Models | Count
 
 
 class Ask(msgspec.Struct, frozen=True):

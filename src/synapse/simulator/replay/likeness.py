@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from synapse.simulator.dialects import chat, gemini
+from synapse.simulator.dialects import chat_body, gemini
 from synapse.simulator.dialects.base import Form, Refusal
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _texts(message: Content) -> list[str]:
 
 
 def _of_chat(body: bytes) -> Likeness:
-    content = chat.decode(body)
+    content = chat_body.decode(body)
     fields = msgspec.json.decode(body, type=dict[str, object])
     parts = [part for message in content.messages if isinstance(message.content, list) for part in message.content]
     return Likeness(
