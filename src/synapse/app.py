@@ -231,7 +231,7 @@ def _rules(config: Config, plans: Sequence[ProviderPlan], clock: Clock) -> Attem
         answer_timeout=providers.answer_timeout,
         clock=clock,
         random=random.random,
-        price=PriceList({plan.name: plan.type for plan in plans}).price,
+        price=PriceList({plan.name: plan.type for plan in plans if plan.at_home}).price,
     )
 
 

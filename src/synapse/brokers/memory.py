@@ -224,8 +224,11 @@ class MemoryBroker:
     def _settle_permit(self, lease: Lease, settlement: Settlement) -> None:
         """Let the ledger know what came of the request; what it learned may concern all lanes of the provider."""
         task, started_at = lease.task, lease.started_at
-        usage = settlement.finish.usage if isinstance(settlement, Succeed) else None
-        failure = settlement.failure if isinstance(settlement, (Retry, Fail)) else None
+        usage = failure = None
+        if type(settlement) is Succeed:
+            usage = settlement.finish.usage
+        elif isinstance(settlement, (Retry, Fail)):
+            failure = settlement.failure
         ledger = self._ledgers[task.provider]
         news = ledger.settle(lease.permit, self._clock.now(), usage=usage, failure=failure)
         self._scheduler.ended(task, seconds=self._clock.monotonic() - started_at if usage is not None else None)

@@ -103,6 +103,8 @@ class ProviderPlan(msgspec.Struct, frozen=True):
     shared_models: str = ""
     """How the names of models end whose quota a project has once, for all of them; empty where each has its own."""
     type: ProviderType = "openai"
+    at_home: bool = True
+    """Whether it is who its type says, and not somebody who only speaks like that."""
     image_urls: bool = False
     """Whether it fetches pictures itself that are given by address."""
 
@@ -146,6 +148,7 @@ def _plan(name: str, provider: ProviderConfig, environ: Mapping[str, str]) -> Pr
         fallbacks={entry.code: entry.fallbacks for entry in entries if entry.fallbacks},
         shared_models=row.shared_models,
         type=provider.type,
+        at_home=not _elsewhere(provider),
         image_urls=row.image_urls and not _elsewhere(provider),
     )
 

@@ -39,17 +39,13 @@ class Permit(msgspec.Struct, gc=False):
     """Whether it is counted as demand of the bands above batch."""
     probe: bool
     """Whether it is the one request that an open circuit lets pass."""
+    spends_day: bool = False
+    """Whether it takes from a limit of a day, which is soon enough used up to be careful with."""
 
     @property
     def careful(self) -> bool:
         """Whether it matters when the request begins to be answered."""
         return any(charge.step is not None for charge in self.charges)
-
-    @property
-    def spends_day(self) -> bool:
-        """Whether it takes from a limit of a day, which is soon enough used up to be careful with."""
-        quotas = [account.quota for account in self.carrier.accounts]
-        return any(quota.rpd is not None or quota.tpd is not None for quota in quotas)
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -119,11 +115,15 @@ class Ledger:
             return None
         self._used += 1
         carrier.project.used = self._used
-        charges = tuple([account.charge(tokens, now) for account in carrier.accounts])
-        urgent = band is not Band.BATCH
+        accounts = carrier.accounts
+        if len(accounts) == 1:
+            charges: tuple[Charge, ...] = (accounts[0].charge(tokens, now),)
+        else:
+            charges = tuple([account.charge(tokens, now) for account in accounts])
+        urgent = pool.limited and band is not Band.BATCH
         if urgent:
             pool.note_demand(tokens, now)
-        return Permit(carrier.project.next_key(), model, carrier, charges, urgent, pool.breaker.sent())
+        return Permit(carrier.project.next_key(), model, carrier, charges, urgent, pool.breaker.sent(), pool.daily)
 
     def opens_at(self, model: str, tokens: int, band: Band, now: float) -> float:
         """Return when to look again whether a request may be sent: an instant past is now, `NEVER` never.

@@ -106,7 +106,7 @@ class Carrier(msgspec.Struct, gc=False, frozen=True, eq=False):
 class ModelPool:
     """Everything that may carry requests of one model."""
 
-    __slots__ = ("_demand", "_share", "_watched", "breaker", "carriers", "limited", "model")
+    __slots__ = ("_demand", "_share", "_watched", "breaker", "carriers", "daily", "limited", "model")
 
     def __init__(self, model: str, carriers: Sequence[Carrier], share: float, demand: Mapping[Measure, Demand]) -> None:
         """Take who may carry the model, the largest share of a quota kept from batch work, and for whom it is kept."""
@@ -115,6 +115,8 @@ class ModelPool:
         self.breaker = Breaker()
         self.limited = False
         """Whether any limit is known."""
+        self.daily = False
+        """Whether one of a day is."""
         self._share = share
         self._demand = demand
         self._watched: tuple[Measure, ...] = ()
@@ -127,6 +129,7 @@ class ModelPool:
             measure for measure in Measure if any(getattr(each.quota, measure) is not None for each in accounts)
         )
         self.limited = bool(self._watched)
+        self.daily = Measure.RPD in self._watched or Measure.TPD in self._watched
 
     def choose(self, tokens: int, now: float) -> Carrier | None:
         """Return who carries a request now: who has most left, then who has least to do, then who rested longest."""

@@ -52,7 +52,7 @@ class Scheduler(Generic[T]):
         self._demand = Demand(MINUTE)
         self._running: Counter[str] = Counter()
         """Tasks at work, by caller, of callers that may have only so many."""
-        self._at_work: Counter[Lane] = Counter()
+        self._at_work: dict[Lane, int] = {}
         self._seconds: dict[Lane, float] = {}
         """How long attempts take."""
         self._forecasts: dict[Lane, tuple[float, Forecast]] = {}
@@ -94,7 +94,7 @@ class Scheduler(Generic[T]):
     def _start(self, item: T, permit: Permit, now: float) -> tuple[T, Permit]:
         self.lanes.take(item)
         task = item.task
-        self._at_work[task.lane] += 1
+        self._at_work[task.lane] = self._at_work.get(task.lane, 0) + 1
         if task.band is not Band.BATCH:
             self._demand.sent(now)
         most = task.caller.max_concurrency
@@ -170,8 +170,10 @@ class Scheduler(Generic[T]):
     def ended(self, task: Task, *, seconds: float | None = None) -> None:
         """Note that an item's attempt is over; `seconds` is how long it took, where it answered."""
         lane = task.lane
-        self._at_work[lane] -= 1
-        if not self._at_work[lane]:
+        left = self._at_work[lane] - 1
+        if left:
+            self._at_work[lane] = left
+        else:
             del self._at_work[lane]
         if task.band is not Band.BATCH:
             self._demand.answered()
@@ -226,7 +228,7 @@ class Scheduler(Generic[T]):
 
     def _by_pace(self, task: Task, ahead: int) -> float | None:
         """Foresee from how fast the lane is served, where no window holds it up."""
-        at_work, seconds = self._at_work[task.lane], self._seconds.get(task.lane)
+        at_work, seconds = self._at_work.get(task.lane, 0), self._seconds.get(task.lane)
         return None if seconds is None or not at_work else (ahead + 1) / at_work * seconds
 
     def _forecast(self, lane: Lane, now: float) -> Forecast:
