@@ -32,7 +32,7 @@ class LeaseLost(Exception):
 class Lease:
     """A worker's right to attempt a task. Ends with `Broker.settle`, whatever happens."""
 
-    __slots__ = ("_revoke", "attempt", "permit", "remaining", "revoked", "run", "seq", "started_at", "task")
+    __slots__ = ("_revoke", "attempt", "permit", "remaining", "revoked", "run", "seq", "settled", "started_at", "task")
 
     def __init__(
         self, task: Task, *, run: int, attempt: int, permit: Permit, started_at: float, remaining: float
@@ -50,6 +50,8 @@ class Lease:
         """Seconds left of the task's `timeout` when the lease was given."""
         self.seq = 0
         """The number of the last entry written under this lease."""
+        self.settled = False
+        """Whether its permit is given back, which is done once, whatever has become of the task."""
         self.revoked = False
         self._revoke: Callable[[], object] | None = None
 

@@ -215,7 +215,9 @@ class MemoryBroker:
     async def settle(self, lease: Lease, settlement: Settlement) -> None:
         """End the lease; state, last entry and ledger change together."""
         held = self._leased(lease)
-        self._settle_permit(lease, settlement)
+        if not lease.settled:
+            lease.settled = True
+            self._settle_permit(lease, settlement)
         if held is not None:
             self._settle(held, settlement)
         if self._scheduler.lanes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from synapse.brokers.base import Lease
+from synapse.domain.caller import Caller
 from synapse.domain.errors import WaitTooLong
 from synapse.domain.events import Finish, FinishReason
 from synapse.domain.failure import Failure, FailureClass
 from synapse.domain.quota import Headroom, Measure, Quota, Violation
 from synapse.domain.usage import Usage
 from synapse.scheduling.account import SPAN
-from synapse.scheduling.settlement import Release, Retry, Succeed
+from synapse.scheduling.settlement import GiveUp, Release, Retry, Succeed
 from synapse.testing.broker_contract.props import keys, make_task
 from synapse.testing.broker_contract.reader import promptly, refused
 from synapse.testing.broker_contract.stage import OpenSetting, Scenario, Stage, staged
@@ -86,6 +87,22 @@ async def requests_at_once_are_limited(open_setting: OpenSetting) -> None:
             await stage.succeed(lease)
 
             await promptly(leasing, "the turn of who waited for an answer")
+
+
+async def a_permit_is_given_back_once(open_setting: OpenSetting) -> None:
+    """However often its lease is settled, and though its task was cancelled meanwhile."""
+    narrow = Caller("narrow", max_concurrency=1)
+    async with staged(open_setting, keys("a", quota=Quota(rpm=1000, concurrency=1))) as stage:
+        first, *_ = [await stage.submit(caller=narrow) for _ in range(4)]
+        (lease,) = await stage.lease_just(1)
+        await stage.broker.cancel(first.task.id)
+        for settlement in (GiveUp(), Release(), _used(10)):
+            await stage.broker.settle(lease, settlement)
+
+        (lease,) = await stage.lease_just(1)
+        await stage.succeed(lease)
+
+        await stage.lease_just(1)
 
 
 async def a_request_that_never_arrived_gives_its_permit_back(open_setting: OpenSetting) -> None:
@@ -227,6 +244,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     projects_have_windows_of_their_own,
     tokens_have_windows_too,
     requests_at_once_are_limited,
+    a_permit_is_given_back_once,
     a_request_that_never_arrived_gives_its_permit_back,
     unknown_limits_are_found_slowly,
     what_a_provider_says_of_its_limits_is_kept_to,
