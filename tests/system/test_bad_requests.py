@@ -189,7 +189,12 @@ async def test_a_wrong_header_is_answered_with_what_is_wrong(
         ("GET", "/generate", 405, "/generate takes POST, not GET"),
         ("POST", "/models", 405, "/models takes GET and HEAD, not POST"),
         ("DELETE", "/healthz", 405, "/healthz takes GET and HEAD, not DELETE"),
-        ("GET", "/", 404, "there is no /; the routes are /generate, /models, /admin/keys, /admin/callers, /healthz, /readyz"),
+        (
+            "GET",
+            "/",
+            404,
+            "there is no /; the routes are /generate, /models, /admin/keys, /admin/callers, /healthz, /readyz",
+        ),
         ("GET", "/generate/", 404, "there is no /generate/"),
         ("POST", "/v1/nothing", 404, "there is no /v1/nothing"),
         ("GET", "/../etc/passwd", 404, "there is no"),

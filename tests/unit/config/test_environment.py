@@ -97,7 +97,8 @@ def test_variables_for_others_are_left_alone(load_text: Callable[..., Config]) -
             "80",
             (
                 "server.http_prot: unknown key; did you mean http_port? Known here: "
-                "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls, callers, remote_images"
+                "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls, callers, "
+                "remote_images"
             ),
         ),
         ("FOO", "1", f"foo: unknown key; Known here: {SECTIONS}"),

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from synapse.config import Config, ConfigError, load
 
 GOOD = "models:\n  simulator:\n    codes: [sim/echo]\n"
-SERVER_KEYS = "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls, callers, remote_images"
+SERVER_KEYS = (
+    "host, grpc_port, http_port, keepalive_seconds, max_request_bytes, shutdown_grace, tls, callers, remote_images"
+)
 SECTIONS = "server, worker, queue, store, retry, scheduling, providers, models"
 MODEL_KEYS = "code, model, limits, fallbacks"
 CODE = f"a model code (text without spaces) or a mapping of {MODEL_KEYS}"
