@@ -53,6 +53,20 @@ async def without_a_live_credential_those_who_wait_are_told(open_setting: OpenSe
         assert "key-of-" not in late.message
 
 
+async def whoever_sleeps_is_told_that_the_last_credential_has_died(open_setting: OpenSetting) -> None:
+    """Also those who wait for another model, which was to open later."""
+    async with staged(open_setting, keys("a")) as stage:
+        reader = await stage.submit("another")
+        await _rest(stage, 64.0)
+        await stage.lease_nothing()
+        await stage.submit()
+
+        await stage.settle(await stage.lease(), _dead())
+        await stage.lease_nothing()
+
+        assert (await reader.error()).code == "no_credentials"
+
+
 async def a_resting_credential_carries_again_when_it_opens(open_setting: OpenSetting) -> None:
     """A task waits for its credential without a slot, and goes at the very moment it may."""
     async with staged(open_setting, keys("a")) as stage:
@@ -197,6 +211,7 @@ def _project(lease: Lease) -> str:
 SCENARIOS: tuple[Scenario, ...] = (
     a_dead_credential_is_passed_over,
     without_a_live_credential_those_who_wait_are_told,
+    whoever_sleeps_is_told_that_the_last_credential_has_died,
     a_resting_credential_carries_again_when_it_opens,
     a_model_rests_without_the_others,
     the_impatient_are_refused_with_the_exact_wait,

@@ -79,6 +79,21 @@ async def a_wait_that_becomes_too_long_ends_in_a_fallback(open_setting: OpenSett
         assert stage.broker.place("t1") is not None
 
 
+async def a_listening_worker_has_who_goes_to_a_fallback(open_setting: OpenSetting) -> None:
+    """Though it was looking for work when the wait was found to be too long."""
+    async with staged(open_setting, keys("a", quota=ONE_AT_ONCE), keys("b", provider="q")) as stage:
+        await stage.submit()
+        reader = await _submit(stage)
+        leases = stage.listen()
+        await stage.elapse(0)
+        (busy,) = leases
+
+        await stage.settle(busy, Fail(ProviderFailed("used up"), _used_up(64.0).failure))
+        await stage.elapse(0)
+
+        assert [lease.task.id for lease in leases[1:]] == [reader.task.id]
+
+
 async def all_who_wait_too_long_go(open_setting: OpenSetting) -> None:
     """Each that has a fallback, in their order, and nobody else."""
     async with staged(open_setting, *_two()) as stage:
@@ -276,6 +291,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     who_would_wait_too_long_goes_to_a_fallback_at_once,
     a_first_choice_nobody_can_carry_is_left_at_once,
     a_wait_that_becomes_too_long_ends_in_a_fallback,
+    a_listening_worker_has_who_goes_to_a_fallback,
     all_who_wait_too_long_go,
     who_stays_keeps_its_place,
     nobody_waits_longer_than_its_time_for_the_first_choice,

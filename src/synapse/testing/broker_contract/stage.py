@@ -134,6 +134,24 @@ class Stage:
         await self.elapse(_BEFORE)
         return await promptly(leasing, f"a lease after {seconds:g} s")
 
+    def listen(self) -> list[Lease]:
+        """Lease all that may go, now and each time that the broker calls; return where the leases are gathered."""
+        leases: list[Lease] = []
+        at_work = False
+
+        def work() -> None:
+            nonlocal at_work
+            if not at_work:
+                at_work = True
+                while (lease := self.broker.lease(self.slots)) is not None:
+                    self.slots.take(lease.task)
+                    leases.append(lease)
+                at_work = False
+
+        self.broker.when_ready(work)
+        work()
+        return leases
+
     async def lease_nothing(self) -> None:
         """Check that there is nothing to lease."""
         lease = self.broker.lease(self.slots)
