@@ -16,7 +16,8 @@ from synapse.brokers.memory import MemoryBroker, MemorySubscription
 from synapse.domain.errors import NoCredentials, ProviderFailed, QueueFull, SynapseError, WaitTooLong
 from synapse.domain.events import Delta, Entry, Error, Event, Finish, FinishReason, Restart
 from synapse.domain.failure import Failure, FailureClass
-from synapse.domain.task import Task, TaskState
+from synapse.domain.quota import Quota
+from synapse.domain.task import Route, Task, TaskState
 from synapse.scheduling.account import NEVER
 from synapse.scheduling.settlement import Fail, GiveUp, Release, Retry, Settlement, Succeed
 from synapse.scheduling.slots import Slots
@@ -33,6 +34,9 @@ SLOTS = 3
 FINISH = Finish(FinishReason.STOP)
 LANES = st.sampled_from(["a", "b", "c"])
 PICK = st.integers(0, 99)
+SPARE = (Route("spare", "q", "z"),)
+FALLBACKS = st.sampled_from([((), 30.0), ((), 30.0), (SPARE, 30.0), (SPARE, 4.0), (SPARE, 0.0)])
+"""Where a task may go, and after what a wait; most have no choice."""
 LIMITS = st.sampled_from([(600.0, 3600.0), (600.0, 3600.0), (5.0, 3600.0), (1.0, 3600.0), (0.0, 3600.0), (600.0, 4.0)])
 """`max_wait` and `timeout`, the patient ones more often."""
 FAILURES = st.sampled_from([
@@ -63,6 +67,8 @@ class Tracked:
         self.counted = 0
         self.accepted_at = now
         self.waiting_since = now
+        self.fallen_to: str | None = None
+        """The model code of the fallback it was leased for last."""
         self.delayed = False
         """Whether it waits since a back-off ended, or will end."""
         self.waited = 0.0
@@ -99,8 +105,11 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.clock = FakeClock()
-        self.ledger = keys("x", "y")
-        self.broker = MemoryBroker({PROVIDER: self.ledger}, clock=self.clock, max_size=MAX_SIZE, on_end=self._note_end)
+        self.ledgers = {
+            PROVIDER: keys("x", "y"),
+            "q": keys("w", provider="q", quota=Quota(rpm=10_000, concurrency=1)),
+        }
+        self.broker = MemoryBroker(self.ledgers, clock=self.clock, max_size=MAX_SIZE, on_end=self._note_end)
         self.slots = Slots(SLOTS)
         self.tasks: dict[str, Tracked] = {}
         self.leases: list[Lease] = []
@@ -136,17 +145,27 @@ class Histories(RuleBasedStateMachine):
         if listening:
             self.start_or_stop_listening()
         for lane in lanes:
-            self._submit(lane, 600.0, 3600.0)
+            self._submit(make_task(f"t{len(self.tasks)}", lane))
 
     # --- callers
 
-    @rule(lane=LANES, limits=LIMITS)
-    def submit(self, lane: str, limits: tuple[float, float]) -> None:
+    @rule(lane=LANES, limits=LIMITS, fallbacks=FALLBACKS)
+    def submit(
+        self, lane: str, limits: tuple[float, float], fallbacks: tuple[tuple[Route, ...], float] = ((), 30.0)
+    ) -> None:
         """Submit a task; it is accepted unless one of three reasons holds."""
-        self._submit(lane, *limits)
+        (max_wait, timeout), (routes, fallback_after) = limits, fallbacks
+        task = make_task(
+            f"t{len(self.tasks)}",
+            lane,
+            max_wait=max_wait,
+            timeout=timeout,
+            fallbacks=routes,
+            fallback_after=fallback_after,
+        )
+        self._submit(task)
 
-    def _submit(self, lane: str, max_wait: float, timeout: float) -> None:
-        task = make_task(f"t{len(self.tasks)}", lane, max_wait=max_wait, timeout=timeout)
+    def _submit(self, task: Task) -> None:
         expected = self._refusal(task)
         refusal = self.do(self._enqueue(Tracked(task, self.clock.monotonic())))
         if refusal is None:
@@ -169,6 +188,8 @@ class Histories(RuleBasedStateMachine):
         starts_at, _ = self._opening(task)
         if self.broker.stats().waiting >= MAX_SIZE:
             return QueueFull
+        if task.fallbacks:
+            return None  # it depends
         if starts_at == NEVER:
             return NoCredentials
         return WaitTooLong if task.max_wait < starts_at - self.clock.now() < ANSWER else None
@@ -177,16 +198,25 @@ class Histories(RuleBasedStateMachine):
         if expected is not None:
             assert type(refusal) is expected
             return
+        if task.fallbacks:
+            assert type(refusal) in {NoCredentials, WaitTooLong}
+            return
         waiting = [tracked for tracked in self.tasks.values() if tracked.waits_in_lane(self.clock.monotonic())]
         assert type(refusal) is WaitTooLong
-        assert any(tracked.task.lane == task.lane for tracked in waiting), "nobody was before it"
+        assert any(self._at(tracked).lane == task.lane for tracked in waiting), "nobody was before it"
         assert refusal.retry_after is not None
         assert refusal.retry_after > task.max_wait
 
     def _opening(self, task: Task) -> tuple[float, float]:
         """Return when a task may go at the soonest, and when it is worth looking."""
         what = task.model, estimate_input_tokens(task.request), task.band, self.clock.now()
-        return self.ledger.starts_at(*what), self.ledger.opens_at(*what)
+        ledger = self.ledgers[task.provider]
+        return ledger.starts_at(*what), ledger.opens_at(*what)
+
+    def _at(self, tracked: Tracked) -> Task:
+        """Return what a task has become: it may have gone to a fallback while it waited."""
+        held = self.broker._tasks.get(tracked.task.id)
+        return held.task if held is not None else tracked.task
 
     @precondition(lambda self: self._readable())
     @rule(pick=PICK)
@@ -272,6 +302,7 @@ class Histories(RuleBasedStateMachine):
         self._check_lease(lease, waiting)
         tracked = self.tasks[lease.task.id]
         tracked.lease, tracked.run, tracked.counted = lease, lease.run, lease.attempt
+        tracked.fallen_to = lease.task.fallen_to
         tracked.waited += now - tracked.waiting_since
         self.leases.append(lease)
         self.texts[lease.task.id, lease.run] = ""
@@ -281,16 +312,17 @@ class Histories(RuleBasedStateMachine):
     def _check_nothing_to_lease(self, waiting: list[Tracked]) -> None:
         """Nobody waits who has a slot and a credential; nobody waits who can never have one."""
         now = self.clock.monotonic()
-        admitted = self.slots.order({tracked.task.lane for tracked in waiting})
+        admitted = self.slots.order({self._at(tracked).lane for tracked in waiting})
         for tracked in waiting:
-            if tracked.task.lane in admitted and not tracked.just_back(now):
+            if self._at(tracked).lane in admitted and not tracked.just_back(now):
                 self._check_held_up(tracked, now)
 
     def _check_held_up(self, tracked: Tracked, now: float) -> None:
-        starts_at, looked_at = self._opening(tracked.task)
+        task = self._at(tracked)
+        starts_at, looked_at = self._opening(task)
         assert looked_at > self.clock.now(), f"{tracked.task.id} was overlooked"
         if starts_at == ANSWER:
-            assert any(lease.task.lane == tracked.task.lane for lease in self.leases), "it waits for no answer"
+            assert any(lease.task.lane == task.lane for lease in self.leases), "it waits for no answer"
         elif tracked.subscription is not None:  # it is accepted
             patience = tracked.patience(now) + NOT_WORTH_ASKING
             assert starts_at - self.clock.now() <= patience, f"{tracked.task.id} waits in vain"
@@ -298,11 +330,12 @@ class Histories(RuleBasedStateMachine):
     def _check_lease(self, lease: Lease, waiting: list[Tracked]) -> None:
         tracked = self.tasks[lease.task.id]
         assert tracked in waiting
-        assert (lease.run, lease.attempt) == (tracked.run + 1, tracked.counted + 1)
+        counted = tracked.counted if lease.task.fallen_to == tracked.fallen_to else 0
+        assert (lease.run, lease.attempt) == (tracked.run + 1, counted + 1)
         assert not tracked.overdue(self.clock.monotonic())
         assert lease.credential is not None
-        if tracked.run == 0:
-            lane = [other for other in waiting if other.task.lane == lease.task.lane and other.run == 0]
+        if tracked.run == 0 and lease.task.fallen_to is None:
+            lane = [other for other in waiting if self._at(other).lane == lease.task.lane and other.run == 0]
             assert tracked is lane[0], "out of the order of arrival"
 
     @precondition(lambda self: self.leases)
@@ -327,14 +360,24 @@ class Histories(RuleBasedStateMachine):
         return True
 
     @precondition(lambda self: self.leases)
-    @rule(pick=PICK, delay=PAUSES, counted=st.booleans(), failure=FAILURES, stopping=st.booleans())
-    def put_back(self, pick: int, delay: float, failure: Failure | None, *, counted: bool, stopping: bool) -> None:
+    @rule(
+        pick=PICK,
+        delay=PAUSES,
+        counted=st.booleans(),
+        failure=FAILURES,
+        stopping=st.booleans(),
+        leaving=st.booleans(),
+    )
+    def put_back(
+        self, pick: int, delay: float, failure: Failure | None, *, counted: bool, stopping: bool, leaving: bool
+    ) -> None:
         """Put a task back: for a failure that may have taught something of the credential, or because of a stop."""
         lease = self.leases[pick % len(self.leases)]
         if stopping:
             self._settle(lease, Release(), delay=0.0, counted=False)
             return
-        retry = Retry(delay, counted=counted, reason="failed", failure=failure)
+        leaving = leaving and bool(lease.task.fallbacks)
+        retry = Retry(delay, counted=counted, reason="failed", failure=failure, fall_back=leaving)
         self._settle(lease, retry, delay=delay, counted=counted)
 
     @precondition(lambda self: self.leases)
@@ -417,8 +460,9 @@ class Histories(RuleBasedStateMachine):
         assert all(lease.revoked == self.tasks[lease.task.id].over for lease in self.leases)
 
     def _check_ended(self, tracked: Tracked, state: TaskState) -> None:
-        assert [end.state for end in tracked.ends] == [state]
-        assert tracked.ends[0].attempts == tracked.counted
+        (end,) = tracked.ends
+        assert end.state == state
+        assert end.attempts == (tracked.counted if end.task.fallen_to == tracked.fallen_to else 0)
 
     # --- the end
 
@@ -447,6 +491,7 @@ class Histories(RuleBasedStateMachine):
         assert any(last[-1:]) is tracked.over
         if tracked.over and tracked.ends[0].state is TaskState.SUCCEEDED:
             assert _text(events) == self.texts[tracked.task.id, tracked.run]
+            assert events[-1] == Finish(FinishReason.STOP, fallen_to=tracked.fallen_to)
 
 
 def _text(events: list[Event]) -> str:
