@@ -146,6 +146,20 @@ async def batch_leaves_a_share_to_others(open_setting: OpenSetting) -> None:
             await _goes_at_once(stage)
 
 
+async def batch_leaves_what_others_used_of_the_last_window(open_setting: OpenSetting) -> None:
+    """Less than the reserve where they used less, though all of it was used at once and nobody has come since."""
+    async with staged(open_setting, keys("a", quota=Quota(rpm=20))) as stage:
+        for _ in range(3):
+            await _goes_at_once(stage)
+        for _ in range(40):
+            await stage.submit(band=Band.BATCH)
+        await stage.lease_just(20 - 3 - 1)
+
+        await stage.elapse(SPAN)
+
+        await stage.lease_just(20 - 3)
+
+
 async def batch_takes_all_when_nobody_else_is_there(open_setting: OpenSetting) -> None:
     """From the beginning, and again when those above it have not been seen for ten minutes."""
     async with staged(open_setting, keys("a", quota=Quota(rpm=10))) as stage:
@@ -198,6 +212,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     any_end_of_an_attempt_gives_its_caller_room,
     what_was_not_used_is_not_charged_to_the_caller,
     batch_leaves_a_share_to_others,
+    batch_leaves_what_others_used_of_the_last_window,
     batch_takes_all_when_nobody_else_is_there,
     batch_leaves_slots_too,
 )
