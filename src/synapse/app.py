@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("synapse")
 
-WIRES = {wire.name: wire for wire in (gemini.WIRE, openai.WIRE, anthropic.WIRE)}
+WIRES = {wire.name: wire for wire in (gemini.WIRE, *openai.WIRES, anthropic.WIRE)}
 
 
 class App:

@@ -54,7 +54,7 @@ def test_openrouter_has_two_variables_and_is_told_who_asks() -> None:
 
     made = plan(HostedProvider(type="openrouter", codes=("z-ai/glm-4.5-air:free",)), environ)
 
-    assert made.wire == "openai"
+    assert made.wire == "openrouter"
     assert made.base_url == "https://openrouter.ai/api/v1"
     assert made.credentials == (Credential("b", "KEY2"), Credential("c", "KEY1"))
     assert made.headers["X-OpenRouter-Title"] == "Synapse"

@@ -37,10 +37,10 @@ class ProviderRow(msgspec.Struct, frozen=True):
     """Whether it fetches pictures itself that are given by address."""
 
 
-def _openai(base_url: str, name: str, *, image_urls: bool = False) -> ProviderRow:
-    """Make the row of a provider that speaks OpenAI's dialect and has its keys in the usual variables."""
+def _openai(base_url: str, name: str, *, wire: str = "openai", image_urls: bool = False) -> ProviderRow:
+    """Make the row of a provider that speaks OpenAI's dialect, or one near it, and has its keys as usual."""
     variables = (f"{name}_API_KEYS", f"{name}_API_KEY")
-    return ProviderRow(wire="openai", base_url=base_url, key_variables=variables, image_urls=image_urls)
+    return ProviderRow(wire=wire, base_url=base_url, key_variables=variables, image_urls=image_urls)
 
 
 ROWS: dict[ProviderType, ProviderRow] = {
@@ -58,7 +58,7 @@ ROWS: dict[ProviderType, ProviderRow] = {
     ),
     "openai": _openai("https://api.openai.com/v1", "OPENAI", image_urls=True),
     "openrouter": ProviderRow(
-        wire="openai",
+        wire="openrouter",
         base_url="https://openrouter.ai/api/v1",
         key_variables=("OPENROUTER_API_KEYS", "OPENROUTER_API_KEY"),
         headers={"HTTP-Referer": "https://pypi.org/project/synapse-queue/", "X-OpenRouter-Title": "Synapse"},
@@ -66,8 +66,8 @@ ROWS: dict[ProviderType, ProviderRow] = {
         image_urls=True,
     ),
     "groq": _openai("https://api.groq.com/openai/v1", "GROQ", image_urls=True),
-    "mistral": _openai("https://api.mistral.ai/v1", "MISTRAL", image_urls=True),
-    "deepseek": _openai("https://api.deepseek.com/v1", "DEEPSEEK"),
+    "mistral": _openai("https://api.mistral.ai/v1", "MISTRAL", wire="mistral", image_urls=True),
+    "deepseek": _openai("https://api.deepseek.com/v1", "DEEPSEEK", wire="deepseek"),
     "together": _openai("https://api.together.xyz/v1", "TOGETHER", image_urls=True),
     "xai": _openai("https://api.x.ai/v1", "XAI", image_urls=True),
     "cerebras": _openai("https://api.cerebras.ai/v1", "CEREBRAS"),
