@@ -138,7 +138,15 @@ async def test_json_is_one_object_with_the_whole_answer(run: Run) -> None:
     assert json.loads(out) == {
         "text": "Whyé!",
         "finish_reason": "length",
-        "usage": {"input_tokens": 1, "output_tokens": 2, "thinking_tokens": 0, "cached_tokens": 0, "total_tokens": 3},
+        "usage": {
+            "input_tokens": 1,
+            "output_tokens": 2,
+            "thinking_tokens": 0,
+            "cached_tokens": 0,
+            "total_tokens": 3,
+            "cache_write_tokens": 0,
+            "cost": None,
+        },
         "task_id": "t-1",
     }
     assert server.requests[0].stream is False
