@@ -216,7 +216,9 @@ class Scheduler(Generic[T]):
         by_pace = self._by_pace(task, ahead)
         if by_pace is not None and (start is None or start <= now):
             return by_pace
-        return max(0.0, start - now) if start is not None else None
+        if start is None or (start <= now and opens_at == ANSWER):
+            return None
+        return max(0.0, start - now)
 
     def lane_wait(self, lane: Lane, now: float) -> float:
         """Foresee how many seconds one more would wait at a lane's end; 0 where that cannot be told."""
