@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from conftest import Connect
 
 TASK = {"prompt": "Why?", "model_code": "sim/echo"}
-SOON = 2.0
+SOON = 10.0
 """Seconds, far less than any timeout by which a server would notice by itself."""
 
 
