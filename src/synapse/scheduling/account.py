@@ -192,14 +192,14 @@ class Account:
         """Note that a request is no longer on its way."""
         self.running -= 1
         if charge.step is not None:
-            self.slow_start.answered(charge.step, now, accepted=accepted)
+            self.slow_start.answered(charge.step, self.requests, now, accepted=accepted)
         if accepted and charge.at > self.closed_at:
             self.strikes = 0
 
     def heard(self, charge: Charge, now: float) -> None:
         """Note that a request has begun to be answered: it was not refused."""
         if charge.step is not None:
-            self.slow_start.answered(charge.step, now, accepted=True)
+            self.slow_start.answered(charge.step, self.requests, now, accepted=True)
 
     # --- what is learned
 

@@ -90,7 +90,7 @@ def _full(account: Account, permit: Permit, failure: Failure, now: float) -> lis
     """A minute's window is used up: close until it opens again."""
     news = _limits(account, permit, failure)
     if not any(violation.limit is not None for violation in failure.violations):
-        account.slow_start.refused()
+        account.slow_start.refused(account.requests)
     pause = min(failure.retry_after, _LONGEST_HINT) if failure.retry_after is not None else _QUOTA_PAUSE
     return news + _close(account, _news("quota is used up", permit, now + max(_SHORTEST_REST, pause), failure), now)
 

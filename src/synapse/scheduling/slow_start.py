@@ -32,7 +32,6 @@ class Step(msgspec.Struct, gc=False):
 
     sent_at: float
     epoch: int
-    opening: int
     done: bool = False
     """It has been answered, or it is known that it will be."""
     fresh: bool = True
@@ -50,12 +49,9 @@ class SlowStart:
 
     __slots__ = (
         "_cautious",
-        "_counted",
         "_epoch",
         "_fastest",
         "_fresh",
-        "_minute",
-        "_opening",
         "_out",
         "_proven",
         "_resume",
@@ -74,12 +70,6 @@ class SlowStart:
         self._fastest = math.inf
         """Seconds of the quickest answer so far."""
         self._epoch = 0
-        """Refusals without a reason so far."""
-        self._opening = 0
-        """Refusals of full windows so far."""
-        self._minute = 0.0
-        self._counted = 0
-        """Requests of that minute of the clock that were accepted, of those sent since the last refusal."""
         self._proven = 0
         self._resume = 0
         self._out = 0
@@ -104,7 +94,7 @@ class SlowStart:
         """Return when one more may be sent on top of those used of this window, if no answer lets it go sooner."""
         self._age(now)
         while self._waiting and (self._waiting[0].done or self._waiting[0].sent_at + ACCEPTED_WITHIN <= now):
-            self._accept(self._waiting.popleft())
+            self._accept(self._waiting.popleft(), used)
         if self._out > self._proven:
             return self._waiting[0].sent_at + ACCEPTED_WITHIN
         if used < self.safe or self._fresh < self._wave():
@@ -113,54 +103,41 @@ class SlowStart:
 
     def sent(self, now: float) -> Step:
         """Note a request."""
-        step = Step(now, self._epoch, self._opening)
+        step = Step(now, self._epoch)
         self._steps.append(step)
         self._waiting.append(step)
         self._out += 1
         self._fresh += 1
         return step
 
-    def answered(self, step: Step, now: float, *, accepted: bool) -> None:
-        """Note its answer, or that one has begun."""
+    def answered(self, step: Step, used: int, now: float, *, accepted: bool) -> None:
+        """Note its answer, or that one has begun; `used` is what the window holds without refused ones."""
         if step.fresh:
             step.fresh = False
             self._fresh -= 1
         if accepted and not step.done:
             self._fastest = min(self._fastest, now - step.sent_at)
-            self._accept(step)
+            self._accept(step, used)
         elif not step.done:
             step.done = True
             self._out -= step.epoch == self._epoch
 
-    def _accept(self, step: Step) -> None:
+    def _accept(self, step: Step, used: int) -> None:
         """Count a request as accepted, if it is of this epoch and does not count yet."""
         if step.done or step.epoch != self._epoch:
             return
         step.done = True
         self._out -= 1
-        self._count(step)
+        self.safe = max(self.safe, used - self._out)
         self._proven = max(self._proven + 1, self._resume)
         self._resume = 0
         self.over = self._proven >= ENOUGH and not self._cautious
 
-    def _count(self, step: Step) -> None:
-        """Count what one window has held for certain, whether it trails or is a minute of the clock."""
-        if step.opening != self._opening:
-            self.safe += 1  # it was on its way when others were refused
-            return
-        minute = step.sent_at // 60.0
-        if minute != self._minute:
-            self._minute, self._counted = minute, 0
-        self._counted += 1
-        self.safe = max(self.safe, self._counted)
-
-    def refused(self) -> None:
+    def refused(self, used: int) -> None:
         """Note that a window was full, without having been told its size: what was accepted is what may be."""
         self.over = False
         self._cautious = True
-        self.safe = max(1, self._counted)
-        self._counted = 0
-        self._opening += 1
+        self.safe = max(1, used - self._out)
 
     def restart(self, running: int) -> None:
         """Begin anew with one probe, after a refusal that explains nothing; then go on at half the pace."""
